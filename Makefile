@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: MIT
+#
+#   make            the library and tractctl, into build/
+#   make module     kmod/tract.ko for the running kernel, or KDIR=
+#   make check      unit and api tests on this machine, sanitizers included
+#   make lint       style of both sides, the UAPI header, shell scripts
+#   make bench      benchmark programs and their report
+#   make install    library, tractctl, header, man pages under PREFIX
+#
+# Nothing here needs root or touches the running kernel.
+
+CC ?= gcc
+KDIR ?= /lib/modules/$(shell uname -r)/build
+PREFIX ?= /usr/local
+O ?= build
+
+CFLAGS ?= -O2 -g
+WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
+	    -Wpointer-arith -Wundef -Wvla
+CPPFLAGS += -D_GNU_SOURCE -Iinclude -Iinclude/uapi
+STD := -std=gnu11
+
+# The library is found by LD_PRELOAD or at program start, never by dlopen(), so
+# its thread-local storage may be initial-exec: one instruction to reach.
+SHIM_CFLAGS := $(STD) $(WARNINGS) -fPIC -fvisibility=hidden \
+	       -ftls-model=initial-exec -fno-builtin -fno-semantic-interposition \
+	       -fno-plt -pthread
+SHIM_LDFLAGS := -shared -Wl,-soname,libtract.so -Wl,-z,now -Wl,-z,relro \
+		-Wl,-z,nodlopen -Wl,--version-script=libshim/libtract.map -pthread
+
+SHIM_SRC := $(wildcard libshim/*.c)
+SHIM_OBJ := $(SHIM_SRC:%.c=$(O)/obj/%.o)
+CTL_SRC := $(wildcard ctl/*.c)
+CTL_OBJ := $(CTL_SRC:%.c=$(O)/obj/%.o)
+
+# One program a file.
+BENCH := $(patsubst %.c,$(O)/%,$(wildcard tests/bench/*.c))
+API := $(patsubst %.c,$(O)/%,$(wildcard tests/api/*.c))
+ABI := $(patsubst %.c,$(O)/%,$(wildcard tests/abi/*.c))
+STRESS := $(patsubst %.c,$(O)/%,$(wildcard tests/stress/*.c))
+FAULT := $(patsubst %.c,$(O)/%,$(wildcard tests/fault/*.c))
+UNIT := $(patsubst %.c,$(O)/%,$(wildcard tests/unit/test_*.c))
+
+# The same logic under the sanitizers: it is linked directly, without
+# override.c, whose malloc would displace the sanitizer's.
+SANITIZED_SRC := $(filter-out libshim/override.c,$(SHIM_SRC))
+ASAN := $(patsubst tests/unit/%.c,$(O)/asan/%,$(wildcard tests/unit/test_*.c))
+TSAN := $(patsubst tests/unit/%.c,$(O)/tsan/%,$(wildcard tests/unit/test_remote*.c))
+ASAN_FLAGS := -fsanitize=address,undefined -fno-sanitize-recover=all \
+	      -fno-omit-frame-pointer
+TSAN_FLAGS := -fsanitize=thread
+
+.PHONY: all module check lint bench install clean tests
+
+all: $(O)/libtract.so $(O)/tractctl
+
+tests: $(API) $(ABI) $(STRESS) $(FAULT) $(UNIT) $(BENCH)
+
+$(O)/libtract.so: $(SHIM_OBJ) libshim/libtract.map
+	$(CC) $(CFLAGS) $(SHIM_LDFLAGS) $(LDFLAGS) -o $@ $(SHIM_OBJ)
+
+$(O)/tractctl: $(CTL_OBJ)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lsmartcols
+
+$(O)/obj/libshim/%.o: libshim/%.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(SHIM_CFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+$(O)/obj/ctl/%.o: ctl/%.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(STD) $(WARNINGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+$(O)/tests/unit/%: tests/unit/%.c $(filter-out %/override.o,$(SHIM_OBJ))
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) -Ilibshim -Ikmod $(STD) $(WARNINGS) $(CFLAGS) -MMD -MP -o $@ \
+		$(filter %.c %.o,$^) $$(pkg-config --cflags --libs check) -pthread
+
+$(O)/asan/%: tests/unit/%.c $(SANITIZED_SRC)
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) -Ilibshim -Ikmod $(STD) $(WARNINGS) $(CFLAGS) -MMD -MP \
+		$(ASAN_FLAGS) -ftls-model=initial-exec -fno-builtin -o $@ $(filter %.c,$^) \
+		$$(pkg-config --cflags --libs check) -pthread
+
+$(O)/tsan/%: tests/unit/%.c $(SANITIZED_SRC)
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) -Ilibshim -Ikmod $(STD) $(WARNINGS) $(CFLAGS) -MMD -MP \
+		$(TSAN_FLAGS) -fno-builtin -o $@ $(filter %.c,$^) \
+		$$(pkg-config --cflags --libs check) -pthread
+
+# Every other test and benchmark is one file that needs nothing of ours but
+# headers; those of tests/api that use the C API say so by their name.
+$(O)/tests/%: tests/%.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) -Itests $(STD) $(WARNINGS) -fno-builtin $(CFLAGS) -MMD -MP -o $@ $< \
+		-pthread -ldl -lm
+
+# Out of tree: several kernels can be built side by side, MO= names the place.
+module:
+	$(MAKE) -C $(KDIR) M=$(CURDIR) $(MODULE_VARS) modules
+
+check: all tests $(ASAN) $(TSAN)
+	scripts/check
+
+lint:
+	scripts/lint
+
+bench: all $(BENCH)
+	tests/bench/report
+
+install: all
+	install -D -m 755 $(O)/libtract.so $(DESTDIR)$(PREFIX)/lib/libtract.so
+	install -D -m 755 $(O)/tractctl $(DESTDIR)$(PREFIX)/bin/tractctl
+	install -D -m 644 include/tract.h $(DESTDIR)$(PREFIX)/include/tract.h
+	install -D -m 644 include/uapi/linux/tract.h \
+		$(DESTDIR)$(PREFIX)/include/linux/tract.h
+	for page in man/*.[0-9]; do \
+		install -D -m 644 $$page \
+			$(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}; \
+	done
+
+clean:
+	rm -rf $(O)
+
+-include $(shell find $(O) -name '*.d' 2>/dev/null)

@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: (GPL-2.0-only WITH Linux-syscall-note) OR MIT */
+/*
+ * tract: memory reservations whose state never changes the map.
+ *
+ * This header is the specification of /dev/tract.  A reservation is one range
+ * of address space in one VMA, made once, backed by a file of its own.  The
+ * kernel owns its pages (ordinary private anonymous memory); the device only
+ * drops them, and only where their owner says so.
+ *
+ * Rules that hold for every ioctl:
+ *
+ * - The argument is a pointer to a structure whose first field is its own size
+ *   in bytes, filled in by the caller.  A shorter size than the first version
+ *   of the structure is -EINVAL; a longer one is accepted when every byte the
+ *   kernel does not know is zero, else -E2BIG.  Reserved fields must be zero
+ *   (-EINVAL), unknown flags are -EOPNOTSUPP, an unknown ioctl number is
+ *   -ENOTTY, memory that cannot be read or written is -EFAULT.
+ * - Only fields named out_* are written.  When the call fails nothing has
+ *   changed, and no out_ field is meaningful unless its text says otherwise.
+ * - The descriptor carries no state.  A call acts on the memory map (mm) of the
+ *   task that makes it, whoever opened the descriptor: any descriptor of
+ *   /dev/tract serves, before and after fork() and exec().
+ * - A reservation belongs to the mm that made it, its owner.  A forked child
+ *   inherits the memory, copied on write, but never the reservation: an id of
+ *   another mm is -ENOENT.
+ * - munmap(), of all or any part, is how memory is given back; there is no
+ *   release call.  A reservation ceases to exist, and its id with it, when the
+ *   last mapping of it is gone, in the owner and in every child.  Ids are not
+ *   used twice.
+ */
+#ifndef _UAPI_LINUX_TRACT_H
+#define _UAPI_LINUX_TRACT_H
+
+#include <linux/ioctl.h>
+#include <linux/types.h>
+
+#define TRACT_ABI_VERSION 1
+
+#define TRACT_IOC_TYPE 0xd7
+
+/*
+ * The size travels in the structure, not in the number: a structure may grow
+ * and its number stays.
+ */
+#define TRACT_IOC_INFO _IO(TRACT_IOC_TYPE, 0x00)
+#define TRACT_IOC_RESERVE _IO(TRACT_IOC_TYPE, 0x01)
+#define TRACT_IOC_BATCH _IO(TRACT_IOC_TYPE, 0x02)
+#define TRACT_IOC_STATS _IO(TRACT_IOC_TYPE, 0x03)
+
+/* Feature bits, tract_info.out_features. */
+
+/* A plain reservation without TRACT_RESERVE_NOHUGE gets transparent huge pages. */
+#define TRACT_FEATURE_HUGE (1ULL << 0)
+/* DECOMMIT takes no mmap_lock, even where huge pages are allowed. */
+#define TRACT_FEATURE_LOCKLESS_HUGE (1ULL << 1)
+/* DECOMMIT works on the owner's pages alone while a forked child shares them. */
+#define TRACT_FEATURE_SHARED_ZAP (1ULL << 2)
+
+/**
+ * struct tract_info - ioctl(TRACT_IOC_INFO): what this kernel offers
+ * @size: sizeof(struct tract_info)
+ * @flags: must be 0, else -EOPNOTSUPP
+ * @out_abi_version: TRACT_ABI_VERSION of the module
+ * @out_page_size: bytes of a page, the grain of offsets and lengths
+ * @out_features: TRACT_FEATURE_* bits
+ * @out_reserve_flags: the TRACT_RESERVE_* flags that RESERVE knows
+ * @out_op_mask: bit n is set when BATCH knows operation n
+ * @out_unit_size: bytes of a unit, the grain at which an allocator should
+ *	decommit: smaller pieces work, down to a page, but cost as much each
+ * @out_batch_max: most operations in one BATCH
+ * @out_align_min: smallest and default alignment of a reservation, in bytes
+ * @out_align_max: largest alignment of a reservation, in bytes
+ * @out_reservations_max: reservations a process may have at a time
+ * @out_bytes_max: bytes a process may have reserved at a time
+ *
+ * Errors: -EINVAL, -E2BIG, -EOPNOTSUPP, -EFAULT.
+ */
+struct tract_info {
+	__u32 size;
+	__u32 flags;
+	__u32 out_abi_version;
+	__u32 out_page_size;
+	__u64 out_features;
+	__u64 out_reserve_flags;
+	__u64 out_op_mask;
+	__u32 out_unit_size;
+	__u32 out_batch_max;
+	__u64 out_align_min;
+	__u64 out_align_max;
+	__u64 out_reservations_max;
+	__u64 out_bytes_max;
+};
+
+/* The whole reservation stays out of core dumps. */
+#define TRACT_RESERVE_NODUMP (1U << 0)
+/* No huge pages; in return DECOMMIT takes no mmap_lock on any kernel. */
+#define TRACT_RESERVE_NOHUGE (1U << 1)
+
+/**
+ * struct tract_reserve - ioctl(TRACT_IOC_RESERVE): make a reservation
+ * @size: sizeof(struct tract_reserve)
+ * @flags: TRACT_RESERVE_* or 0
+ * @length: bytes, a multiple of the page size, not 0
+ * @align: alignment of the address in bytes: a power of two from
+ *	out_align_min to out_align_max of INFO, or 0 for out_align_min
+ * @out_address: where it starts
+ * @out_id: its name in BATCH and STATS, never 0
+ *
+ * The memory is readable and writable, private, reads as zero, counts towards
+ * RLIMIT_AS, and is not charged against the commit limit unless
+ * vm.overcommit_memory is 2.  The reservation is one VMA and remains one.
+ * When @out_address or @out_id cannot be written the reservation is undone.
+ *
+ * Errors: -EINVAL for a length or alignment outside the above; -EOPNOTSUPP for
+ * an unknown flag; -ENOSPC when the process would exceed out_reservations_max
+ * or out_bytes_max; -ENOMEM without memory, address space, room under
+ * RLIMIT_AS or the commit limit, or room in the map (vm.max_map_count); -EINTR
+ * for a fatal signal; -E2BIG; -EFAULT.
+ */
+struct tract_reserve {
+	__u32 size;
+	__u32 flags;
+	__u64 length;
+	__u64 align;
+	__u64 out_address;
+	__u64 out_id;
+};
+
+/**
+ * enum tract_op_code - operations of a batch
+ * @TRACT_OP_DECOMMIT: drop the pages; the range reads as zero afterwards.  Takes
+ *	no mmap_lock (see TRACT_FEATURE_LOCKLESS_HUGE) and changes no VMA.
+ *	Pages that the owner has locked or pinned behave as with
+ *	truncation: the range reads as zero, a pin keeps its old page.
+ *	The caller must not use the range until the call returns.  -EBUSY, and
+ *	nothing dropped, while a forked child maps the reservation
+ *	and TRACT_FEATURE_SHARED_ZAP is absent: use madvise() then.
+ * @TRACT_OP_POPULATE: fault the range in for writing; contents stay.  Takes
+ *	mmap_lock for reading, a bounded piece at a time.  -ENOENT where the
+ *	owner has unmapped or replaced a part of the range, -ENOMEM when there
+ *	is no memory, -EFAULT where the range may not be written; pages
+ *	populated before that stay.
+ */
+enum tract_op_code {
+	TRACT_OP_DECOMMIT = 1,
+	TRACT_OP_POPULATE = 2
+};
+
+/* The most operations in one batch. */
+#define TRACT_BATCH_MAX 1024
+
+/**
+ * struct tract_op - one operation of a batch
+ * @op: enum tract_op_code
+ * @out_result: 0 or a negative errno
+ * @id: the reservation
+ * @offset: bytes from the reservation's start, a multiple of the page size
+ * @length: bytes, a multiple of the page size, not 0
+ */
+struct tract_op {
+	__u32 op;
+	__s32 out_result;
+	__u64 id;
+	__u64 offset;
+	__u64 length;
+};
+
+/**
+ * struct tract_batch - ioctl(TRACT_IOC_BATCH): operations in order
+ * @size: sizeof(struct tract_batch)
+ * @flags: must be 0, else -EOPNOTSUPP
+ * @ops: user pointer to @count structures tract_op
+ * @count: 1 to TRACT_BATCH_MAX, else -EINVAL
+ * @out_completed: operations that were carried out, in order from the first,
+ *	whatever their result; also written when the call is stopped by a
+ *	fatal signal
+ * @out_failed: of these, how many have a result that is not 0
+ * @reserved: must be 0
+ *
+ * The array is read and checked whole before the first operation runs.  If one
+ * is malformed the call fails, nothing has been done, @out_completed is 0 and
+ * out_result of that operation has the errno too: -EOPNOTSUPP for an unknown
+ * op, -ENOENT for an id that is not the caller's, -EINVAL for an offset or
+ * length that is unaligned, zero, overflowing or outside.  Otherwise the call
+ * returns 0 and each operation has its own result.  Neighbouring ranges of
+ * consecutive operations of one kind on one reservation are carried out as one
+ * and share their result.  Operations should not overlap; if they do they act
+ * in order.
+ *
+ * The work yields the processor at bounded intervals.  A fatal signal stops it
+ * between two pieces: the call fails with -EINTR.
+ *
+ * Errors: the above; -ENOMEM when the kernel has none for its copy of the
+ * array; -EFAULT when the array cannot be read, or written (checked before the
+ * first operation); -E2BIG.
+ */
+struct tract_batch {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 ops;
+	__u32 count;
+	__u32 out_completed;
+	__u32 out_failed;
+	__u32 reserved;
+};
+
+/**
+ * enum tract_scope - what STATS speaks of
+ * @TRACT_SCOPE_RESERVATION: one reservation, named by @id.
+ * @TRACT_SCOPE_PROCESS: the reservations that a process owns, @pid, 0 the caller.
+ * @TRACT_SCOPE_SYSTEM: all since the module was loaded.
+ */
+enum tract_scope {
+	TRACT_SCOPE_RESERVATION = 1,
+	TRACT_SCOPE_PROCESS = 2,
+	TRACT_SCOPE_SYSTEM = 3
+};
+
+/*
+ * With TRACT_SCOPE_RESERVATION: the reservation with the smallest id above @id
+ * that the caller may see, of any process (@pid -1) or of one.  -ENOENT after
+ * the last.  Starting from 0 this lists them all.
+ */
+#define TRACT_STATS_NEXT (1U << 0)
+
+/**
+ * struct tract_stats - ioctl(TRACT_IOC_STATS): what has happened
+ * @size: sizeof(struct tract_stats)
+ * @flags: TRACT_STATS_NEXT or 0
+ * @scope: enum tract_scope, else -EINVAL
+ * @pid: process in the caller's pid namespace, 0 for the caller itself; -1 only
+ *	with TRACT_STATS_NEXT; must be 0 with TRACT_SCOPE_SYSTEM
+ * @id: the reservation; must be 0 for the other scopes
+ * @out_id: the reservation's id, else 0
+ * @out_address: where the reservation was made, else 0
+ * @out_pid: the owner in the caller's pid namespace; 0 if it is not visible
+ *	there, is gone, or the scope is the system
+ * @out_reserve_flags: TRACT_RESERVE_* of the reservation, else 0
+ * @out_reservations: reservations that exist
+ * @out_reserved_bytes: their lengths
+ * @out_populated_bytes: bytes that POPULATE was carried out on, a running total
+ * @out_decommitted_bytes: bytes that DECOMMIT was carried out on, likewise,
+ *	whether or not there was a page behind each
+ * @out_operations: operations of batches carried out, a running total
+ * @out_refused_zaps: DECOMMIT operations refused because a forked child maps
+ *	the reservation, a running total
+ * @out_map_count: VMAs of the process (owner of the reservation), 0 for the
+ *	system or when the process is gone
+ * @out_map_max: vm.max_map_count; 0 when /proc is not where the caller can see
+ *	it.  Less @out_map_count it is the headroom.
+ *
+ * The counters of a process include those of its reservations that are gone,
+ * as long as it has had at least one reservation throughout; those of the
+ * system include everything since the module was loaded.
+ *
+ * Permission: a process may ask about itself.  About another process, if the
+ * caller's effective user id equals that process's real, effective and saved
+ * ones, or with CAP_SYS_PTRACE in its user namespace.  About the system: with
+ * CAP_SYS_PTRACE in the initial user namespace.  Else -EPERM.
+ *
+ * Errors: -EPERM; -ESRCH for a pid that names no process; -ENOENT for an id that
+ * names no reservation of that process; -EINVAL; -EOPNOTSUPP; -E2BIG; -EFAULT.
+ * A process without reservations is no error: its counters are 0.
+ */
+struct tract_stats {
+	__u32 size;
+	__u32 flags;
+	__u32 scope;
+	__s32 pid;
+	__u64 id;
+	__u64 out_id;
+	__u64 out_address;
+	__s32 out_pid;
+	__u32 out_reserve_flags;
+	__u64 out_reservations;
+	__u64 out_reserved_bytes;
+	__u64 out_populated_bytes;
+	__u64 out_decommitted_bytes;
+	__u64 out_operations;
+	__u64 out_refused_zaps;
+	__u64 out_map_count;
+	__u64 out_map_max;
+};
+
+#endif /* _UAPI_LINUX_TRACT_H */
