@@ -19,14 +19,19 @@ enum exit_code {
 	EXIT_NO_MODULE = 3,
 };
 
-enum command { CMD_NONE, CMD_INFO, CMD_STAT, CMD_LIST };
+enum command {
+	CMD_NONE,
+	CMD_INFO,
+	CMD_STAT,
+	CMD_LIST
+};
 
 struct arguments {
 	struct output out;
 	enum command command;
-	int pid; /* 0: none named */
+	int pid;	 /* 0: none named */
 	bool pid_option; /* it was named by --pid */
-	double watch; /* seconds; 0: once */
+	double watch;	 /* seconds; 0: once */
 };
 
 #define WATCH_DEFAULT 2.0
@@ -255,10 +260,12 @@ static int run_list(const struct arguments *args, int fd)
 
 int main(int argc, char **argv)
 {
-	static const struct argp argp = { options, parse_option,
-					  "info\nstat [PID]\nlist", doc,
-					  NULL,	   NULL,
-					  NULL };
+	static const struct argp argp = {
+		.options = options,
+		.parser = parse_option,
+		.args_doc = "info\nstat [PID]\nlist",
+		.doc = doc,
+	};
 	struct arguments args = { 0 };
 	int fd, status;
 

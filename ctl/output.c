@@ -15,18 +15,16 @@
 
 static struct field count_field(const char *key, const char *label, __u64 value)
 {
-	return (struct field){ .kind = FIELD_COUNT,
-			       .key = key,
-			       .label = label,
-			       .number = value };
+	return (struct field){
+		.kind = FIELD_COUNT, .key = key, .label = label, .number = value
+	};
 }
 
 static struct field size_field(const char *key, const char *label, __u64 value)
 {
-	return (struct field){ .kind = FIELD_SIZE,
-			       .key = key,
-			       .label = label,
-			       .number = value };
+	return (struct field){
+		.kind = FIELD_SIZE, .key = key, .label = label, .number = value
+	};
 }
 
 static struct field text_field(const char *key, const char *label,
@@ -146,8 +144,8 @@ static bool headroom_known(const struct tract_stats *stats)
 
 static struct field maps_field(const struct tract_stats *stats)
 {
-	struct field field = count_field("MAPS", "maps (VMAs)",
-					 stats->out_map_count);
+	struct field field =
+		count_field("MAPS", "maps (VMAs)", stats->out_map_count);
 
 	field.absent = !stats->out_map_count;
 	return field;
@@ -169,8 +167,8 @@ int output_stats(const struct output *out, int pid,
 		 const struct tract_stats *stats)
 {
 	struct field fields[11];
-	struct field maps_max = count_field("MAPS_MAX", "maps, at most",
-					    stats->out_map_max);
+	struct field maps_max =
+		count_field("MAPS_MAX", "maps, at most", stats->out_map_max);
 	size_t n = 0;
 
 	if (pid) {
@@ -179,8 +177,8 @@ int output_stats(const struct output *out, int pid,
 	}
 	fields[n++] = count_field("RESERVATIONS", "reservations",
 				  stats->out_reservations);
-	fields[n++] = size_field("RESERVED", "reserved",
-				 stats->out_reserved_bytes);
+	fields[n++] =
+		size_field("RESERVED", "reserved", stats->out_reserved_bytes);
 	fields[n++] = size_field("POPULATED", "populated in total",
 				 stats->out_populated_bytes);
 	fields[n++] = size_field("DECOMMITTED", "decommitted in total",
@@ -293,9 +291,8 @@ bool output_headroom_warning(int pid, const struct tract_stats *stats)
 		"  At the limit its mmap, munmap and madvise fail. Find what splits its map in\n"
 		"  /proc/%d/maps, or raise the limit: sysctl vm.max_map_count=%llu\n",
 		pid, command, (unsigned long long)stats->out_map_count,
-		(unsigned long long)stats->out_map_max,
-		headroom_percent(stats), pid,
-		(unsigned long long)stats->out_map_max * 2);
+		(unsigned long long)stats->out_map_max, headroom_percent(stats),
+		pid, (unsigned long long)stats->out_map_max * 2);
 	return true;
 }
 

@@ -9,7 +9,7 @@
 #include <linux/types.h>
 
 struct output {
-	bool json; /* sizes are then in bytes */
+	bool json;  /* sizes are then in bytes */
 	bool bytes; /* sizes in bytes in tables too */
 };
 
@@ -25,10 +25,10 @@ enum field_kind {
 
 struct field {
 	enum field_kind kind;
-	const char *key; /* heading of a column; in JSON in small letters */
-	const char *label; /* in a list of fields, one a line */
+	const char *key;    /* heading of a column; in JSON in small letters */
+	const char *label;  /* in a list of fields, one a line */
 	unsigned int width; /* at least, for tables printed row by row */
-	bool absent; /* not known: an empty cell, null in JSON */
+	bool absent;	    /* not known: an empty cell, null in JSON */
 	__u64 number;
 	char text[FIELD_TEXT_MAX];
 };
