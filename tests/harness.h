@@ -255,6 +255,7 @@ T_FN int t_reserve_raw(size_t length, __u64 align, unsigned int flags,
 	};
 	int err = t_ioctl(TRACT_IOC_RESERVE, &arg);
 
+	*res = (struct t_res){ 0 };
 	if (!err)
 		*res = (struct t_res){
 			.addr = (char *)(uintptr_t)arg.out_address,
