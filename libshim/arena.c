@@ -1,0 +1,513 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Regions and runs.  A region is one reservation with a header for each of its
+ * units.  The first and the last header of a free run say its kind and length
+ * (boundary tags): a run finds its free neighbours by looking at the headers
+ * beside its own.  Inside a run, and at the last unit of a run in use, the kind
+ * is SPAN_NONE.
+ */
+#include "arena.h"
+
+#include "backend.h"
+#include "lock.h"
+#include "meta.h"
+#include "options.h"
+#include "pagemap.h"
+#include "runs.h"
+
+/* Reservations double, so this many are beyond any address space. */
+#define REGIONS_MAX 64
+
+/* The first reservation; each later one is as large as all before. */
+#define REGION_FIRST ((size_t)1 << 30)
+#define REGION_ALIGN ((size_t)2 << 20)
+
+/*
+ * Dirty memory that may wait for its decay, whatever is in use; beyond it and a
+ * quarter of what is in use, the oldest goes at once.
+ */
+#define DIRTY_FLOOR_UNITS 128
+
+/* Units purged in one go: bounds the time other purgers wait. */
+#define PURGE_UNITS_MAX 4096
+
+struct region {
+	struct reservation reservation;
+	struct span *spans;
+	size_t units;
+};
+
+static struct {
+	struct lock lock;	/* all below */
+	struct region regions[REGIONS_MAX];
+	unsigned int region_count;
+	size_t reserved_units;
+	size_t used_units;
+	bool initialised;
+	struct runs dirty;
+	struct runs clean;
+	struct list age;	/* dirty runs, oldest first */
+	uint64_t purged_units;
+	uint64_t purges;
+	uint64_t allocated;
+	uint64_t freed;
+} arena;
+
+/* One purger at a time; held over the system calls.  Outermost. */
+static struct lock purge_lock;
+
+static struct runs *runs_of(enum span_kind kind)
+{
+	return kind == SPAN_DIRTY ? &arena.dirty : &arena.clean;
+}
+
+static struct region *region_of(const struct span *span)
+{
+	return &arena.regions[span->region];
+}
+
+static size_t index_of(const struct span *span)
+{
+	return (size_t)(span - region_of(span)->spans);
+}
+
+static void mark_ends(struct span *span, size_t units, enum span_kind kind)
+{
+	span->kind = (uint8_t)kind;
+	span->units = (uint32_t)units;
+	span[units - 1].kind = (uint8_t)kind;
+	span[units - 1].units = (uint32_t)units;
+}
+
+/* Out of the index; the run is in nobody's hands. */
+static void take(struct span *span)
+{
+	if (span->kind == SPAN_DIRTY)
+		list_remove(&span->age);
+	tract__runs_remove(runs_of(span->kind), span);
+	span[span->units - 1].kind = SPAN_NONE;
+	span->kind = SPAN_NONE;
+}
+
+static void insert_run(struct region *region, size_t index, size_t units,
+		       enum span_kind kind, uint32_t freed_at)
+{
+	struct span *span = &region->spans[index];
+
+	/* The neighbour before, by its last header; the one after. */
+	if (index && span[-1].kind == kind) {
+		struct span *before = span - span[-1].units;
+
+		take(before);
+		units += before->units;
+		span = before;
+	}
+	if ((size_t)(span - region->spans) + units < region->units &&
+	    span[units].kind == kind) {
+		struct span *after = &span[units];
+
+		take(after);
+		units += after->units;
+	}
+	span->base = region->reservation.base +
+		     (size_t)(span - region->spans) * UNIT_SIZE;
+	span->region = (uint32_t)(region - arena.regions);
+	span->freed_at = freed_at;
+	mark_ends(span, units, kind);
+	tract__runs_insert(runs_of(kind), span);
+	if (kind == SPAN_DIRTY)
+		list_append(&arena.age, &span->age);
+}
+
+static void init(void)
+{
+	tract__runs_init(&arena.dirty);
+	tract__runs_init(&arena.clean);
+	list_init(&arena.age);
+	arena.initialised = true;
+}
+
+static int add_region(size_t units)
+{
+	struct region *region = &arena.regions[arena.region_count];
+	size_t wanted = arena.reserved_units * UNIT_SIZE;
+	size_t needed = align_up(units * UNIT_SIZE, REGION_ALIGN);
+	int ret;
+
+	if (arena.region_count == REGIONS_MAX)
+		return -1;
+	if (wanted < REGION_FIRST)
+		wanted = REGION_FIRST;
+	if (wanted < needed)
+		wanted = needed;
+	/*
+	 * Where a limit forbids that much (RLIMIT_AS, strict overcommit) an
+	 * eighth is asked for, and so on: the rest of the program needs address
+	 * space too.  At most three retries.
+	 *
+	 * The first reservation goes without huge pages: a small program should
+	 * not pay 2 MiB for its first block.
+	 */
+	for (int tries = 0;; tries++) {
+		ret = tract__backend_reserve(&region->reservation, wanted,
+					     arena.region_count > 0);
+		if (!ret)
+			break;
+		if (tries == 3 || wanted == needed)
+			return -1;
+		wanted = tries == 2 ? needed :
+				      align_up(wanted / 8, REGION_ALIGN);
+		if (wanted < needed)
+			wanted = needed;
+	}
+	region->units = wanted / UNIT_SIZE;
+	/* An address range without headers is lost, but that is all. */
+	if (tract__pagemap_add_leaves(region->reservation.base, wanted))
+		return -1;
+	region->spans =
+		tract__meta_alloc((region->units + 1) * sizeof(struct span));
+	if (!region->spans)
+		return -1;
+	arena.region_count++;
+	arena.reserved_units += region->units;
+	insert_run(region, 0, region->units, SPAN_CLEAN, 0);
+	return 0;
+}
+
+/* Gives back [@from, @from + @units) of a region, split by what was written. */
+static void give_back(struct region *region, size_t from, size_t units,
+		      size_t dirty)
+{
+	if (dirty > units)
+		dirty = units;
+	if (dirty)
+		insert_run(region, from, dirty, SPAN_DIRTY,
+			   tract__sys_now_ms());
+	if (units > dirty)
+		insert_run(region, from + dirty, units - dirty, SPAN_CLEAN, 0);
+}
+
+/* Cuts the run @span, taken, to [@skip, @skip + @units). */
+static struct span *carve(struct span *span, size_t skip, size_t units,
+			  bool dirty)
+{
+	struct region *region = region_of(span);
+	size_t index = index_of(span);
+	size_t all = span->units;
+	enum span_kind kind = dirty ? SPAN_DIRTY : SPAN_CLEAN;
+	uint32_t freed_at = span->freed_at;
+	struct span *cut = span + skip;
+
+	if (skip)
+		insert_run(region, index, skip, kind, freed_at);
+	if (all > skip + units)
+		insert_run(region, index + skip + units, all - skip - units,
+			   kind, freed_at);
+	cut->base = region->reservation.base + (index + skip) * UNIT_SIZE;
+	cut->region = (uint32_t)(region - arena.regions);
+	cut->units = (uint32_t)units;
+	cut->dirty_units = dirty ? (uint32_t)units : 0;
+	return cut;
+}
+
+static struct span *find(size_t units)
+{
+	struct span *span = tract__runs_find(&arena.dirty, units);
+
+	return span ? span : tract__runs_find(&arena.clean, units);
+}
+
+struct span *tract__arena_alloc(size_t units, size_t spare, size_t align,
+				enum span_kind kind)
+{
+	size_t slack = align > UNIT_SIZE ? align / UNIT_SIZE - 1 : 0;
+	struct span *span;
+	size_t skip;
+	bool dirty;
+
+	if (units + slack > UINT32_MAX)
+		return NULL;
+	lock_acquire(&arena.lock);
+	if (unlikely(!arena.initialised))
+		init();
+	span = spare ? tract__runs_find(&arena.clean, units + slack + spare) :
+		       NULL;
+	if (span)
+		units += spare;
+	else
+		span = find(units + slack);
+	if (!span && !add_region(units + slack))
+		span = find(units + slack);
+	if (span) {
+		dirty = span->kind == SPAN_DIRTY;
+		take(span);
+		skip = slack ? (align_up((uintptr_t)span->base, align) -
+				(uintptr_t)span->base) / UNIT_SIZE :
+			       0;
+		span = carve(span, skip, units, dirty);
+		span->kind = (uint8_t)kind;
+		arena.used_units += units;
+		arena.allocated++;
+	}
+	lock_release(&arena.lock);
+	return span;
+}
+
+void tract__arena_free(struct span *span)
+{
+	size_t units = span->units;
+
+	lock_acquire(&arena.lock);
+	if (span->kind == SPAN_SMALL)
+		tract__meta_free_bits(span->free_bits, 2 * span->words);
+	tract__pagemap_set(span->base, span->kind == SPAN_SMALL ? units : 1,
+			   NULL);
+	span->kind = SPAN_NONE;
+	arena.used_units -= units;
+	arena.freed++;
+	give_back(region_of(span), index_of(span), units, span->dirty_units);
+	lock_release(&arena.lock);
+}
+
+bool tract__arena_grow(struct span *span, size_t units)
+{
+	struct region *region = region_of(span);
+	struct span *after;
+	size_t extra;
+	bool dirty;
+
+	if (units <= span->units)
+		return true;
+	lock_acquire(&arena.lock);
+	after = span + span->units;
+	extra = units - span->units;
+	if (index_of(span) + units > region->units ||
+	    (after->kind != SPAN_DIRTY && after->kind != SPAN_CLEAN) ||
+	    after->units < extra) {
+		lock_release(&arena.lock);
+		return false;
+	}
+	dirty = after->kind == SPAN_DIRTY;
+	take(after);
+	carve(after, 0, extra, dirty);
+	/* One mark serves for all: what is before a dirty part counts as such. */
+	if (dirty)
+		span->dirty_units = (uint32_t)units;
+	span->units = (uint32_t)units;
+	arena.used_units += extra;
+	lock_release(&arena.lock);
+	return true;
+}
+
+void tract__arena_shrink(struct span *span, size_t units)
+{
+	size_t extra = span->units - units;
+	size_t dirty;
+
+	if (!extra)
+		return;
+	lock_acquire(&arena.lock);
+	dirty = span->dirty_units > units ? span->dirty_units - units : 0;
+	span->units = (uint32_t)units;
+	if (span->dirty_units > units)
+		span->dirty_units = (uint32_t)units;
+	arena.used_units -= extra;
+	give_back(region_of(span), index_of(span) + units, extra, dirty);
+	lock_release(&arena.lock);
+}
+
+bool tract__arena_alloc_bits(struct span *span, unsigned int words)
+{
+	uint64_t *bits;
+
+	lock_acquire(&arena.lock);
+	bits = tract__meta_alloc_bits(2 * words);
+	lock_release(&arena.lock);
+	if (!bits)
+		return false;
+	span->words = (uint16_t)words;
+	span->free_bits = bits;
+	span->remote_bits = bits + words;
+	return true;
+}
+
+void *tract__arena_alloc_meta(size_t size)
+{
+	void *p;
+
+	lock_acquire(&arena.lock);
+	p = tract__meta_alloc(size);
+	lock_release(&arena.lock);
+	return p;
+}
+
+/* Takes the oldest runs that are due out of the index. */
+static unsigned int collect_due(struct span **runs, uint32_t now, bool all)
+{
+	size_t limit = DIRTY_FLOOR_UNITS + arena.used_units / 4;
+	int decay = tract__options.decay_ms;
+	unsigned int count = 0;
+	size_t units = 0;
+
+	while (count < DECOMMIT_BATCH && units < PURGE_UNITS_MAX &&
+	       !list_empty(&arena.age)) {
+		struct span *span =
+			container_of(arena.age.next, struct span, age);
+		bool due = decay != DECAY_NEVER &&
+			   (now - span->freed_at >= (uint32_t)decay ||
+			    arena.dirty.units > limit);
+
+		if (!due && !all)
+			break;
+		take(span);
+		units += span->units;
+		runs[count++] = span;
+	}
+	return count;
+}
+
+/* One batch.  True: there may be more. */
+static bool purge_some(bool all)
+{
+	struct decommit ranges[DECOMMIT_BATCH];
+	struct span *runs[DECOMMIT_BATCH];
+	uint32_t now = tract__sys_now_ms();
+	unsigned int count;
+	bool more = true;
+
+	lock_acquire(&arena.lock);
+	count = collect_due(runs, now, all);
+	lock_release(&arena.lock);
+	if (!count)
+		return false;
+	for (unsigned int i = 0; i < count; i++) {
+		struct region *region = region_of(runs[i]);
+
+		ranges[i].reservation = &region->reservation;
+		ranges[i].offset = index_of(runs[i]) * UNIT_SIZE;
+		ranges[i].length = runs[i]->units * UNIT_SIZE;
+	}
+	tract__backend_decommit(ranges, count);
+	lock_acquire(&arena.lock);
+	for (unsigned int i = 0; i < count; i++) {
+		struct region *region = region_of(runs[i]);
+		size_t index = index_of(runs[i]);
+
+		if (ranges[i].done) {
+			arena.purged_units += runs[i]->units;
+			arena.purges++;
+			insert_run(region, index, runs[i]->units, SPAN_CLEAN,
+				   0);
+		} else {
+			/* Tried again a decay later, not now. */
+			insert_run(region, index, runs[i]->units, SPAN_DIRTY,
+				   now);
+			more = false;
+		}
+	}
+	lock_release(&arena.lock);
+	return more;
+}
+
+static bool purge_due(uint32_t now)
+{
+	bool due = false;
+
+	lock_acquire(&arena.lock);
+	if (!list_empty(&arena.age) && tract__options.decay_ms != DECAY_NEVER) {
+		struct span *oldest =
+			container_of(arena.age.next, struct span, age);
+
+		due = now - oldest->freed_at >=
+			      (uint32_t)tract__options.decay_ms ||
+		      arena.dirty.units >
+			      DIRTY_FLOOR_UNITS + arena.used_units / 4;
+	}
+	lock_release(&arena.lock);
+	return due;
+}
+
+void tract__arena_tick(void)
+{
+	if (!read_once(&arena.dirty.units) ||
+	    !purge_due(tract__sys_now_ms()) || !lock_try(&purge_lock))
+		return;
+	while (purge_some(false))
+		;
+	lock_release(&purge_lock);
+}
+
+bool tract__arena_purge_all(void)
+{
+	bool any = read_once(&arena.dirty.units) != 0;
+
+	if (!arena.initialised)
+		return false;
+	lock_acquire(&purge_lock);
+	while (purge_some(true))
+		;
+	lock_release(&purge_lock);
+	return any;
+}
+
+void tract__arena_stats(struct arena_stats *stats)
+{
+	lock_acquire(&arena.lock);
+	*stats = (struct arena_stats){
+		.reservations = arena.region_count,
+		.reserved_bytes = arena.reserved_units * UNIT_SIZE,
+		.span_bytes = arena.used_units * UNIT_SIZE,
+		.dirty_bytes = arena.dirty.units * UNIT_SIZE,
+		.metadata_bytes = tract__meta_mapped(),
+		.purged_bytes = arena.purged_units * UNIT_SIZE,
+		.purges = arena.purges,
+		.runs_allocated = arena.allocated,
+		.runs_freed = arena.freed,
+	};
+	lock_release(&arena.lock);
+}
+
+void tract__arena_visit(void (*visit)(struct span *span, void *arg), void *arg)
+{
+	lock_acquire(&arena.lock);
+	for (unsigned int r = 0; r < arena.region_count; r++) {
+		struct region *region = &arena.regions[r];
+		size_t i = 0;
+
+		while (i < region->units) {
+			struct span *span = &region->spans[i];
+
+			if (span->kind == SPAN_SMALL ||
+			    span->kind == SPAN_LARGE)
+				visit(span, arg);
+			/* A run that is being purged has no kind: by the unit. */
+			i += span->kind == SPAN_NONE ? 1 : span->units;
+		}
+	}
+	lock_release(&arena.lock);
+}
+
+void tract__arena_fork_prepare_purge(void)
+{
+	lock_acquire(&purge_lock);
+}
+
+void tract__arena_fork_prepare(void)
+{
+	lock_acquire(&arena.lock);
+	tract__backend_fork_prepare();
+}
+
+void tract__arena_fork_parent(void)
+{
+	tract__backend_fork_parent();
+	lock_release(&arena.lock);
+	lock_release(&purge_lock);
+}
+
+void tract__arena_fork_child(void)
+{
+	tract__backend_fork_child();
+	lock_reset(&arena.lock);
+	lock_reset(&purge_lock);
+}

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Units of address space: runs are handed out, taken back, merged with their
+ * free neighbours, and purged after a while.
+ *
+ * A free run is dirty (has old contents, and pages) or clean (reads as zero, has
+ * none).  Only neighbours of one kind merge; purging makes dirty runs clean.
+ * Dirty runs are preferred: their pages are there.
+ *
+ * The arena's lock is the innermost but for the backend's.  It is not held
+ * while memory is purged.
+ */
+#ifndef TRACT_ARENA_H
+#define TRACT_ARENA_H
+
+#include "span.h"
+
+/*
+ * A run of at least @units units, its address a multiple of @align bytes (a
+ * power of two; UNIT_SIZE or less asks nothing).  base, units, region and
+ * dirty_units are set; the first dirty_units units may hold old contents, the
+ * others read as zero.  The kind is @kind.  NULL: no memory.
+ *
+ * With @spare the run is that much longer if a clean one is at hand: room to
+ * grow in place, of which no page is touched until it is needed.
+ */
+struct span *tract__arena_alloc(size_t units, size_t spare, size_t align,
+				enum span_kind kind);
+
+/* All of a run goes back.  Its first dirty_units may have been written to. */
+void tract__arena_free(struct span *span);
+
+/* Makes the run at least @units long where it stands; false: no room. */
+bool tract__arena_grow(struct span *span, size_t units);
+
+/* Gives back what is beyond @units. */
+void tract__arena_shrink(struct span *span, size_t units);
+
+/*
+ * Bitmaps for a small span, all in one: free_bits and remote_bits, @words each.
+ * False: no memory.
+ */
+bool tract__arena_alloc_bits(struct span *span, unsigned int words);
+
+/* Zeroed metadata that is never freed, or NULL. */
+void *tract__arena_alloc_meta(size_t size);
+
+/*
+ * Purges what is due: dirty runs older than decay_ms, and the oldest beyond the
+ * limit.  Cheap when nothing is.  Call with no lock held, from slow paths.
+ */
+void tract__arena_tick(void);
+
+/* Purges all dirty runs; true if there was any.  No lock held. */
+bool tract__arena_purge_all(void);
+
+struct arena_stats {
+	size_t reservations;
+	size_t reserved_bytes;
+	size_t span_bytes;	/* in runs that are in use */
+	size_t dirty_bytes;
+	size_t metadata_bytes;	/* address space of it */
+	uint64_t purged_bytes;	/* total */
+	uint64_t purges;	/* ranges purged, total */
+	uint64_t runs_allocated;	/* total */
+	uint64_t runs_freed;		/* total */
+};
+
+void tract__arena_stats(struct arena_stats *stats);
+
+/* Visits every run in use, in order of address, under the arena's lock. */
+void tract__arena_visit(void (*visit)(struct span *span, void *arg),
+			void *arg);
+
+void tract__arena_fork_prepare(void);
+void tract__arena_fork_parent(void);
+void tract__arena_fork_child(void);
+/* The part of fork_prepare that must come before the heaps' locks. */
+void tract__arena_fork_prepare_purge(void);
+
+#endif

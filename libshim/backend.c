@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The module is spoken to through one descriptor, which the program may close,
+ * or put a file of its own in the place of: it is checked before each use, and
+ * opened again when it is not ours.  A descriptor that is not ours is never
+ * closed.
+ *
+ * A reservation belongs to the process that made it.  After a fork the child
+ * has the memory but not the reservation: its generation is another, and it
+ * decommits what it inherited by madvise().  A child that was made without our
+ * fork handler (a bare clone()) finds that out by the canary page.
+ */
+#include "backend.h"
+
+#include <errno.h>
+#include <linux/tract.h>
+
+#include "lock.h"
+#include "options.h"
+#include "sys.h"
+
+#define RESERVATION_ALIGN ((size_t)2 << 20)
+
+static struct {
+	struct lock lock;	/* all below, but the canary's word */
+	int fd;
+	bool no_device;		/* auto: it did not answer the first time */
+	bool module_used;
+	bool plain_used;
+	uint32_t generation;
+	uint32_t *canary;
+	int canary_pid;		/* without a canary page: the last pid seen */
+} backend = { .fd = -1 };
+
+static void check_forked(void)
+{
+	if (!backend.canary && !backend.canary_pid) {
+		backend.canary = tract__sys_fork_canary();
+		backend.canary_pid = tract__sys_pid();
+	}
+	if (backend.canary) {
+		if (likely(*backend.canary))
+			return;
+		*backend.canary = 1;
+	} else {
+		int pid = tract__sys_pid();
+
+		if (pid == backend.canary_pid)
+			return;
+		backend.canary_pid = pid;
+	}
+	backend.generation++;
+}
+
+/* A descriptor that is the device, or a negative errno. */
+static int device(void)
+{
+	int fd;
+
+	if (tract__options.backend == BACKEND_PLAIN || backend.no_device)
+		return -ENODEV;
+	if (tract__sys_is_device(backend.fd))
+		return backend.fd;
+	fd = tract__sys_open_device();
+	backend.fd = fd;
+	return fd;
+}
+
+static int reserve_module(struct reservation *r, size_t length, bool huge)
+{
+	struct tract_reserve arg = {
+		.size = sizeof(arg),
+		.flags = huge ? 0 : TRACT_RESERVE_NOHUGE,
+		.length = length,
+		.align = RESERVATION_ALIGN,
+	};
+	int fd = device();
+	int ret;
+
+	if (fd < 0)
+		return fd;
+	if (!backend.module_used &&
+	    tract__sys_device_abi(fd) != TRACT_ABI_VERSION)
+		return -ENODEV;
+	ret = tract__sys_device_reserve(fd, &arg);
+	if (ret)
+		return ret;
+	r->base = (char *)(uintptr_t)arg.out_address;
+	r->id = arg.out_id;
+	backend.module_used = true;
+	return 0;
+}
+
+static int reserve_plain(struct reservation *r, size_t length, bool huge)
+{
+	r->base = tract__sys_map_aligned(length, RESERVATION_ALIGN);
+	if (!r->base)
+		return -ENOMEM;
+	if (!huge)
+		tract__sys_forbid_huge(r->base, length);
+	r->id = 0;
+	backend.plain_used = true;
+	return 0;
+}
+
+int tract__backend_reserve(struct reservation *r, size_t length, bool huge)
+{
+	int ret;
+
+	lock_acquire(&backend.lock);
+	check_forked();
+	ret = reserve_module(r, length, huge);
+	/*
+	 * No address space is no address space: plain Linux has no more.  For
+	 * anything else there is the other way.
+	 */
+	if (ret && ret != -ENOMEM) {
+		if (!backend.module_used &&
+		    tract__options.backend == BACKEND_AUTO)
+			backend.no_device = true;
+		ret = reserve_plain(r, length, huge);
+	}
+	r->length = length;
+	r->generation = backend.generation;
+	lock_release(&backend.lock);
+	return ret;
+}
+
+/* Marks what the module has done; leaves the rest to madvise(). */
+static void decommit_module(struct decommit *ranges, unsigned int count)
+{
+	struct tract_op ops[DECOMMIT_BATCH];
+	unsigned int range_of[DECOMMIT_BATCH];
+	struct tract_batch batch = {
+		.size = sizeof(batch),
+		.ops = (uintptr_t)ops,
+	};
+	int fd;
+
+	for (unsigned int i = 0; i < count; i++) {
+		const struct reservation *r = ranges[i].reservation;
+
+		if (!r->id || r->generation != backend.generation)
+			continue;
+		ops[batch.count] = (struct tract_op){
+			.op = TRACT_OP_DECOMMIT,
+			.id = r->id,
+			.offset = ranges[i].offset,
+			.length = ranges[i].length,
+		};
+		range_of[batch.count++] = i;
+	}
+	if (!batch.count)
+		return;
+	lock_acquire(&backend.lock);
+	fd = device();
+	lock_release(&backend.lock);
+	if (fd < 0 || tract__sys_device_batch(fd, &batch))
+		return;
+	for (unsigned int i = 0; i < batch.out_completed; i++)
+		ranges[range_of[i]].done = !ops[i].out_result;
+}
+
+void tract__backend_decommit(struct decommit *ranges, unsigned int count)
+{
+	for (unsigned int i = 0; i < count; i++)
+		ranges[i].done = false;
+	lock_acquire(&backend.lock);
+	check_forked();
+	lock_release(&backend.lock);
+	decommit_module(ranges, count);
+	for (unsigned int i = 0; i < count; i++) {
+		if (!ranges[i].done)
+			ranges[i].done = !tract__sys_discard(
+				ranges[i].reservation->base + ranges[i].offset,
+				ranges[i].length);
+	}
+}
+
+const char *tract__backend_name(void)
+{
+	if (backend.module_used)
+		return "module";
+	return backend.plain_used ? "plain" : "none";
+}
+
+void tract__backend_fork_prepare(void)
+{
+	lock_acquire(&backend.lock);
+}
+
+void tract__backend_fork_parent(void)
+{
+	lock_release(&backend.lock);
+}
+
+void tract__backend_fork_child(void)
+{
+	check_forked();
+	lock_reset(&backend.lock);
+}

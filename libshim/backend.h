@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Where address space comes from and how memory goes back: the module, or plain
+ * Linux where there is none.
+ *
+ * Decommit is advice.  If the module refuses (a forked child shares the pages,
+ * a filter forbids the ioctl, the descriptor is gone and cannot be had again)
+ * the range goes by madvise(); if that fails too, the range keeps its contents
+ * and the caller is told.
+ */
+#ifndef TRACT_BACKEND_H
+#define TRACT_BACKEND_H
+
+#include "common.h"
+
+struct reservation {
+	char *base;
+	size_t length;
+	uint64_t id;		/* the module's name for it; 0: plain */
+	uint32_t generation;	/* of the process, see backend.c */
+};
+
+struct decommit {
+	const struct reservation *reservation;
+	size_t offset;
+	size_t length;
+	bool done;		/* out: the range reads as zero */
+};
+
+/* Most ranges in one call of tract__backend_decommit(). */
+#define DECOMMIT_BATCH 64
+
+/*
+ * Reserves @length bytes, a multiple of 2 MiB, aligned to 2 MiB, in one VMA, all
+ * zero.  Without @huge, no huge pages.  -ENOMEM.
+ */
+int tract__backend_reserve(struct reservation *r, size_t length, bool huge);
+void tract__backend_decommit(struct decommit *ranges, unsigned int count);
+
+/* "module", "plain", or "none" before the first reservation. */
+const char *tract__backend_name(void);
+
+void tract__backend_fork_prepare(void);
+void tract__backend_fork_parent(void);
+void tract__backend_fork_child(void);
+
+#endif

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A thread's heap of small blocks.
+ *
+ * A small span is attached to one heap, its owner.  In each size class the heap
+ * has one current span, from which alone it allocates; partial spans, with room,
+ * wait in a list; full ones in another.  Allocating from the current span and
+ * freeing into any span of one's own takes no lock and no atomic instruction.
+ *
+ * Everything else (refill, change of a span's state, retiring an empty span,
+ * lists) happens under the heap's lock, which any thread may take: so whoever
+ * frees the last block of a span that is not current retires it, though the
+ * owner sleeps or is gone.  Only bitmaps' free words and the countdown belong
+ * to the owning thread, lock or not.
+ *
+ * Lock order: a thread's heap, the orphan heap, the arena, the backend.  No
+ * thread waits for a heap's lock while it holds another's.
+ */
+#ifndef TRACT_HEAP_H
+#define TRACT_HEAP_H
+
+#include "lock.h"
+#include "size_class.h"
+#include "span.h"
+
+struct bin {
+	/* A word of the current span's free bits, and its first block. */
+	uint64_t *word;
+	char *word_base;
+	struct span *span;	/* NULL: none, word is that of no span */
+	uint32_t block_size;
+	uint32_t reserved;
+};
+
+struct heap {
+	struct bin bins[CLASS_COUNT];
+
+	struct lock lock;	/* all below, and the spans' state and lists */
+	struct list partial[CLASS_COUNT];
+	struct list full;
+	struct list ready;	/* full spans that others made room in */
+	struct list node;	/* of all heaps, or of the unused */
+};
+
+extern __thread struct heap *tract__thread_heap;
+
+/* The heap of threads that have none yet: every bin is empty. */
+extern struct heap tract__empty_heap;
+
+/*
+ * Refills the bin of @class and takes a block, making the thread's heap if it
+ * has none.  NULL: no memory.
+ */
+void *tract__heap_alloc_slow(unsigned int class);
+
+/* A free that the fast path could not do: @p lies in @span, of kind SMALL. */
+void tract__heap_free_slow(struct span *span, void *p);
+
+/* The countdown of @span, owned by the calling thread, has run out. */
+void tract__heap_span_event(struct span *span);
+
+/* Is @p the start of an allocated block of the small span @span? */
+bool tract__heap_is_allocated(const struct span *span, const void *p);
+
+/* Collects what others freed in the caller's heap, and retires empty spans. */
+void tract__heap_collect(void);
+
+void tract__heap_fork_prepare(void);
+void tract__heap_fork_parent(void);
+void tract__heap_fork_child(void);
+
+/* A block, or NULL when the bin's word is used up. */
+static inline void *bin_pop(struct bin *bin)
+{
+	uint64_t word = read_once(bin->word);
+
+	if (unlikely(!word))
+		return NULL;
+	write_once(bin->word, word & (word - 1));
+	return bin->word_base +
+	       (size_t)__builtin_ctzll(word) * bin->block_size;
+}
+
+#endif

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: MIT
+/*
+ * In the header of a large block remote_freed is 1 while the block lives: the
+ * thread that takes it to 0 is the one that frees.
+ */
+#include "large.h"
+
+#include "arena.h"
+#include "pagemap.h"
+#include "report.h"
+#include "sys.h"
+
+#define PAGE ((size_t)4096)
+
+/*
+ * Requests from here on are held against the memory of the machine: address
+ * space is had for nothing, and a program that asks for more than there is
+ * should hear of it now, as it would without us.
+ */
+#define SIZE_CHECKED ((size_t)1 << 30)
+
+static size_t units_of(size_t size)
+{
+	return (size + UNIT_SIZE - 1) / UNIT_SIZE;
+}
+
+static bool exceeds_machine(size_t size)
+{
+	return size >= SIZE_CHECKED && size > tract__sys_memory_total();
+}
+
+static void set_size(struct span *span, size_t size)
+{
+	size_t units = units_of(size);
+
+	write_once(&span->size, size);
+	if (span->dirty_units < units)
+		span->dirty_units = (uint32_t)units;
+}
+
+void *tract__large_alloc(size_t size, size_t align, bool spare,
+			 size_t *zero_from)
+{
+	size_t units = units_of(size);
+	struct span *span;
+
+	if (exceeds_machine(size))
+		return NULL;
+	span = tract__arena_alloc(units, spare ? units : 0, align, SPAN_LARGE);
+	if (!span)
+		return NULL;
+	*zero_from = span->dirty_units * UNIT_SIZE;
+	write_once(&span->owner, 0);
+	span->block_count = 0;
+	set_size(span, size);
+	__atomic_store_n(&span->remote_freed, 1, __ATOMIC_RELEASE);
+	tract__pagemap_set(span->base, 1, span);
+	return span->base;
+}
+
+void tract__large_free(struct span *span, void *p)
+{
+	if (unlikely(span->base != p ||
+		     !__atomic_exchange_n(&span->remote_freed, 0,
+					  __ATOMIC_ACQ_REL)))
+		tract__report_corruption("invalid free", p);
+	tract__arena_free(span);
+	tract__arena_tick();
+}
+
+bool tract__large_resize(struct span *span, size_t size)
+{
+	size_t units = units_of(size);
+
+	if (size > span->size) {
+		if (exceeds_machine(size) || !tract__arena_grow(span, units))
+			return false;
+	} else if (units < span->units) {
+		tract__arena_shrink(span, units);
+	}
+	set_size(span, size);
+	return true;
+}
+
+size_t tract__large_usable(const struct span *span)
+{
+	return align_up(read_once(&span->size), PAGE);
+}

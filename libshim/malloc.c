@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: MIT
+#include "malloc.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "arena.h"
+#include "heap.h"
+#include "init.h"
+#include "large.h"
+#include "pagemap.h"
+#include "report.h"
+
+/* Alignment that every block has. */
+#define ALIGN_MIN ((size_t)16)
+
+static cold void *fail(void)
+{
+	errno = ENOMEM;
+	return NULL;
+}
+
+static noinline void *malloc_large(size_t size, size_t align, bool spare,
+				   size_t *zero_from)
+{
+	void *p;
+
+	/* Before the first small block there may be a large one. */
+	tract__init();
+	if (size > PTRDIFF_MAX - align)
+		return fail();
+	p = tract__large_alloc(size, align, spare, zero_from);
+	return p ? p : fail();
+}
+
+static noinline void *malloc_slow(unsigned int class)
+{
+	void *p = tract__heap_alloc_slow(class);
+
+	return p ? p : fail();
+}
+
+static inline void *malloc_class(unsigned int class)
+{
+	void *p = bin_pop(&tract__thread_heap->bins[class]);
+
+	return likely(p) ? p : malloc_slow(class);
+}
+
+static noinline void *malloc_medium(size_t size)
+{
+	size_t zero_from;
+
+	if (size <= SMALL_MAX)
+		return malloc_class(size_class_of_medium(size));
+	return malloc_large(size, ALIGN_MIN, false, &zero_from);
+}
+
+void *tract__malloc(size_t size)
+{
+	if (unlikely(size > CLASS_TABLE_MAX))
+		return malloc_medium(size);
+	return malloc_class(tract__class_table[(size + 15) / 16]);
+}
+
+static noinline void free_slow(struct span *span, void *p)
+{
+	if (!p)
+		return;
+	switch (span->kind) {
+	case SPAN_SMALL:
+		tract__heap_free_slow(span, p);
+		break;
+	case SPAN_LARGE:
+		tract__large_free(span, p);
+		break;
+	default:
+		tract__report_corruption("invalid free", p);
+	}
+}
+
+static cold void free_corrupt(const char *what, const void *p)
+{
+	tract__report_corruption(what, p);
+}
+
+void tract__free(void *p)
+{
+	struct span *span = pagemap_find(p);
+	uint64_t index, word, bit;
+	uint64_t *at;
+	uint32_t countdown;
+
+	if (unlikely(read_once(&span->owner) !=
+		     (uintptr_t)tract__thread_heap)) {
+		free_slow(span, p);
+		return;
+	}
+	index = span_index(span, p);
+	if (unlikely(index >= span->block_count)) {
+		free_corrupt("invalid free", p);
+		return;
+	}
+	at = &span->free_bits[index / 64];
+	bit = 1ull << index % 64;
+	word = read_once(at);
+	if (unlikely(word & bit)) {
+		free_corrupt("double free", p);
+		return;
+	}
+	write_once(at, word | bit);
+	/*
+	 * Release: who sees the count (and may retire the span for it) sees the
+	 * bit as well.  The span is not ours any more after this.
+	 */
+	countdown = read_once(&span->countdown) - 1;
+	__atomic_store_n(&span->countdown, countdown, __ATOMIC_RELEASE);
+	if (unlikely(!countdown))
+		tract__heap_span_event(span);
+}
+
+void *tract__calloc(size_t count, size_t size)
+{
+	size_t total, zero_from;
+	void *p;
+
+	if (unlikely(__builtin_mul_overflow(count, size, &total)))
+		return fail();
+	if (likely(total <= SMALL_MAX)) {
+		p = tract__malloc(total);
+		return likely(p) ? memset(p, 0, total) : NULL;
+	}
+	p = malloc_large(total, ALIGN_MIN, false, &zero_from);
+	if (p && zero_from)
+		memset(p, 0, zero_from < total ? zero_from : total);
+	return p;
+}
+
+void *tract__memalign(size_t align, size_t size)
+{
+	size_t zero_from;
+
+	if (align <= ALIGN_MIN)
+		return tract__malloc(size);
+	if (align <= SMALL_MAX && size <= SMALL_MAX - align + 1)
+		return malloc_class(size_class_aligned(
+			align_up(size ? size : 1, align), align));
+	/* The first byte of a run is aligned to more than any small block. */
+	return malloc_large(size > SMALL_MAX ? size : SMALL_MAX + 1, align,
+			    false, &zero_from);
+}
+
+size_t tract__usable_size(const void *p)
+{
+	struct span *span = pagemap_find(p);
+
+	if (span->kind == SPAN_SMALL && tract__heap_is_allocated(span, p))
+		return span->block_size;
+	if (large_is_block(span, p))
+		return tract__large_usable(span);
+	return 0;
+}
+
+/* @usable and @size may be anything; the smaller is copied. */
+static void *move_block(void *p, size_t usable, size_t size)
+{
+	size_t zero_from;
+	void *to;
+
+	if (size > SMALL_MAX)
+		to = malloc_large(size, ALIGN_MIN, size > usable, &zero_from);
+	else
+		to = tract__malloc(size);
+	if (!to)
+		return NULL;
+	memcpy(to, p, usable < size ? usable : size);
+	tract__free(p);
+	return to;
+}
+
+void *tract__realloc(void *p, size_t size)
+{
+	struct span *span;
+	size_t usable;
+
+	if (!p)
+		return tract__malloc(size);
+	/* As the C library does, and programs expect. */
+	if (!size) {
+		tract__free(p);
+		return NULL;
+	}
+	span = pagemap_find(p);
+	usable = tract__usable_size(p);
+	if (unlikely(!usable))
+		free_corrupt("invalid realloc", p);
+	if (span->kind == SPAN_SMALL) {
+		/* Half empty is let pass: moving costs more than it saves. */
+		if (size <= usable && size >= usable / 2)
+			return p;
+		return move_block(p, usable, size);
+	}
+	if (size > SMALL_MAX / 2 && tract__large_resize(span, size))
+		return p;
+	return move_block(p, usable, size);
+}
+
+bool tract__trim(void)
+{
+	tract__heap_collect();
+	return tract__arena_purge_all();
+}

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: MIT
+#include "meta.h"
+
+#include "sys.h"
+
+/*
+ * Chunks double, so that their number stays logarithmic; only what is handed
+ * out of them is ever touched.
+ */
+#define CHUNK_MIN ((size_t)1 << 20)
+#define CHUNK_MAX ((size_t)64 << 20)
+
+/* Bitmaps of 1, 2, 4 .. 2^(BITS_SIZES - 1) words. */
+#define BITS_SIZES 8
+
+static struct {
+	char *next;
+	char *end;
+	size_t chunk;
+	size_t mapped;
+	uint64_t *free_bits[BITS_SIZES];	/* linked by their first word */
+} meta;
+
+void *tract__meta_alloc(size_t size)
+{
+	char *p;
+
+	size = align_up(size, 64);
+	if (size > (size_t)(meta.end - meta.next)) {
+		size_t chunk = meta.chunk ? meta.chunk : CHUNK_MIN;
+
+		while (chunk < size)
+			chunk *= 2;
+		p = tract__sys_map(chunk);
+		if (!p)
+			return NULL;
+		meta.mapped += chunk;
+		meta.chunk = chunk < CHUNK_MAX ? chunk * 2 : CHUNK_MAX;
+		/* What is left of the old chunk was never touched. */
+		meta.next = p;
+		meta.end = p + chunk;
+	}
+	p = meta.next;
+	meta.next += size;
+	return p;
+}
+
+static unsigned int bits_size(unsigned int words)
+{
+	return words > 1 ? log2_floor(words - 1) + 1 : 0;
+}
+
+uint64_t *tract__meta_alloc_bits(unsigned int words)
+{
+	unsigned int n = bits_size(words);
+	uint64_t *bits = meta.free_bits[n];
+
+	if (!bits) {
+		size_t size = sizeof(*bits) << n;
+		char *chunk;
+
+		if (size >= 64)
+			return tract__meta_alloc(size);
+		chunk = tract__meta_alloc(64);
+		if (!chunk)
+			return NULL;
+		for (size_t at = 0; at < 64; at += size)
+			tract__meta_free_bits((uint64_t *)(chunk + at), words);
+		bits = meta.free_bits[n];
+	}
+	meta.free_bits[n] = *(uint64_t **)bits;
+	return bits;
+}
+
+void tract__meta_free_bits(uint64_t *bits, unsigned int words)
+{
+	unsigned int n = bits_size(words);
+
+	*(uint64_t **)bits = meta.free_bits[n];
+	meta.free_bits[n] = bits;
+}
+
+size_t tract__meta_mapped(void)
+{
+	return meta.mapped;
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Memory for the allocator's own data: zeroed, never given back to the system,
+ * so that a stale look at metadata reads metadata.
+ *
+ * All calls are serialised by the arena's lock.
+ */
+#ifndef TRACT_META_H
+#define TRACT_META_H
+
+#include "common.h"
+
+/* @size bytes on a cache line of their own, zero.  NULL: no memory. */
+void *tract__meta_alloc(size_t size);
+
+/* Room for @words words of bitmap, contents undefined.  NULL: no memory. */
+uint64_t *tract__meta_alloc_bits(unsigned int words);
+void tract__meta_free_bits(uint64_t *bits, unsigned int words);
+
+/* Bytes of address space taken, for statistics. */
+size_t tract__meta_mapped(void);
+
+#endif

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * An index of free runs by length: best fit in constant time, near enough.
+ *
+ * Pure logic on span headers, no memory of its own.  Lengths up to 63 units
+ * have a bin each; above, eight bins to a doubling, where the best of the first
+ * RUNS_SCAN is taken.
+ */
+#ifndef TRACT_RUNS_H
+#define TRACT_RUNS_H
+
+#include "span.h"
+
+#define RUNS_EXACT 64
+#define RUNS_BINS (RUNS_EXACT + 8 * 26)
+#define RUNS_SCAN 32
+
+struct runs {
+	struct list bins[RUNS_BINS];
+	uint64_t nonempty[(RUNS_BINS + 63) / 64];
+	size_t units;		/* of all runs in the index */
+};
+
+void tract__runs_init(struct runs *runs);
+/* @span->units says how long the run is; it goes to the front of its bin. */
+void tract__runs_insert(struct runs *runs, struct span *span);
+void tract__runs_remove(struct runs *runs, struct span *span);
+/* The shortest run of at least @units found, still in the index; or NULL. */
+struct span *tract__runs_find(struct runs *runs, size_t units);
+
+#endif

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A span: a run of units with one purpose, described out of band.
+ *
+ * Blocks of a small span have no headers and no links in them; what is free is
+ * said by bitmaps beside the span header, so a free block's memory means
+ * nothing, may be purged at will, and cannot be used to forge metadata.
+ *
+ *   free_bits    1: the block may be handed out.  Written by the owner alone
+ *                (the thread of the heap that the span is attached to), with
+ *                plain stores; others only look.
+ *   remote_bits  1: freed by a thread that is not the owner, not yet collected.
+ *                Written by everybody, atomically.
+ *
+ * A block is allocated when neither bit is set: the allocated bit of which
+ * double and invalid frees are caught.  When the owner collects, it sets the
+ * free bit first and clears the remote bit after, so that at no moment a free
+ * block looks allocated.
+ */
+#ifndef TRACT_SPAN_H
+#define TRACT_SPAN_H
+
+#include "common.h"
+
+struct heap;
+
+enum span_kind {
+	SPAN_NONE = 0,	/* part of no run, or inside one */
+	SPAN_DIRTY,	/* first and last unit of a free run with old contents */
+	SPAN_CLEAN,	/* the same, all of it reads as zero */
+	SPAN_SMALL,
+	SPAN_LARGE,
+};
+
+/* Where a small span stands in its heap; changes under the heap's lock. */
+enum span_state {
+	SPAN_CURRENT,	/* the thread allocates from it */
+	SPAN_PARTIAL,	/* in the class's list, enough is free */
+	SPAN_FULL,	/* little or nothing is free */
+};
+
+/* Tag on span.owner: there may be remote frees to collect. */
+#define OWNER_TOUCHED ((uintptr_t)1)
+
+/* Added to the count of live blocks of a span that must not look empty. */
+#define USED_BIAS (1u << 30)
+
+/* Frees by the owner before it looks at its current span: never, in effect. */
+#define COUNTDOWN_NEVER (1u << 30)
+
+struct span {
+	/* First cache line: all that a free by the owner needs. */
+	char *base;
+	uint64_t inverse;	/* of the odd part of block_size, modulo 2^64 */
+	uintptr_t owner;	/* struct heap, OWNER_TOUCHED; 0 if not small */
+	uint64_t *free_bits;
+	/*
+	 * Frees by the owner until the span changes state.  The blocks it has
+	 * out (remote frees not yet collected included) are countdown +
+	 * used_base; meaningless, and biased, while the span is current.
+	 */
+	uint32_t countdown;
+	uint32_t used_base;
+	uint32_t block_count;
+	uint32_t block_size;
+	uint8_t shift;		/* block_size is odd part << shift */
+	uint8_t class;
+	uint8_t kind;
+	uint8_t state;
+	uint16_t words;		/* of each bitmap */
+	uint16_t reserved;
+	uint32_t units;		/* of the run */
+
+	/* Second: what others write, and lists. */
+	uint64_t *remote_bits;
+	uint32_t remote_freed;	/* remote bits set, but for frees under way */
+	uint32_t region;	/* index of the region it lies in */
+	struct list node;	/* heap: partial or full; arena: free runs */
+	union {
+		struct list ready;	/* heap: full spans to collect */
+		struct list age;	/* arena: dirty runs, oldest first */
+	};
+	size_t size;		/* large block: bytes asked for */
+	uint32_t dirty_units;	/* leading units that may not read as zero */
+	uint32_t freed_at;	/* ms, of a dirty free run */
+} __attribute__((aligned(64)));
+
+_Static_assert(offsetof(struct span, remote_bits) == 64,
+	       "the owner's free must need one cache line");
+_Static_assert(sizeof(struct span) == 128, "a span header is two lines");
+
+static inline struct heap *span_owner(const struct span *span)
+{
+	uintptr_t owner = __atomic_load_n(&span->owner, __ATOMIC_ACQUIRE);
+
+	return (struct heap *)(owner & ~OWNER_TOUCHED);
+}
+
+/*
+ * Which block starts at @p?  A number of block_count or more: none does.
+ *
+ * The offset times the inverse of the odd part, rotated by the power of two, is
+ * the quotient if the division is exact and more than any quotient if not, for
+ * every 64-bit offset: one comparison answers for interior pointers, for the
+ * tail of the span and for nonsense alike.
+ */
+static inline uint64_t span_index(const struct span *span, const void *p)
+{
+	uint64_t q = (uint64_t)((uintptr_t)p - (uintptr_t)span->base) *
+		     span->inverse;
+	unsigned int shift = span->shift;
+
+	return q >> shift | q << (-shift & 63);
+}
+
+/* Inverse of an odd number modulo 2^64; each step doubles the correct bits. */
+static inline uint64_t odd_inverse(uint64_t odd)
+{
+	uint64_t x = odd * 3 ^ 2;
+
+	for (int i = 0; i < 4; i++)
+		x *= 2 - odd * x;
+	return x;
+}
+
+/* Live blocks as the owner knows them; biased while current. */
+static inline uint32_t span_used(const struct span *span)
+{
+	return read_once(&span->used_base) + read_once(&span->countdown);
+}
+
+#endif

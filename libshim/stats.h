@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT */
+/* What the allocator holds, and the ways it is told. */
+#ifndef TRACT_STATS_H
+#define TRACT_STATS_H
+
+#include <stdio.h>
+
+#include "../include/tract.h"
+
+void tract__stats_get(struct tract_heap_stats *stats);
+/* As malloc_info(3) does: an XML document. */
+int tract__stats_write_xml(FILE *stream);
+/* A table for people. */
+void tract__stats_report(int fd);
+
+#endif

@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: MIT
+#include "sys.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <linux/tract.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysinfo.h>
+#include <time.h>
+#include <unistd.h>
+
+#define DEVICE_PATH "/dev/tract"
+
+/*
+ * Where the descriptor is put: out of the way of programs that expect low
+ * numbers, and not so high that the kernel's table of the process grows beyond
+ * the 1,024 entries that are usual.
+ */
+#define DEVICE_FD_MIN 1000
+
+/* st_rdev of the device, once opened; it tells our descriptor from another. */
+static dev_t device_number;
+
+/*
+ * syscall() rather than the C library's wrappers: a preload may have replaced
+ * mmap() and its like, and would call back into us.
+ */
+static long call(long number, long a, long b, long c, long d, long e, long f)
+{
+	int saved = errno;
+	long ret = syscall(number, a, b, c, d, e, f);
+
+	if (ret == -1) {
+		ret = -errno;
+		errno = saved;
+	}
+	return ret;
+}
+
+static void sleep_us(long us)
+{
+	struct timespec ts = { .tv_nsec = us * 1000 };
+
+	call(SYS_nanosleep, (long)&ts, 0, 0, 0, 0, 0);
+}
+
+/* EAGAIN is all that waiting can help; an ENOMEM of the map stays one. */
+static long call_memory(long number, long a, long b, long c, long d, long e,
+			long f)
+{
+	long ret = call(number, a, b, c, d, e, f);
+	long pause_us = 50;
+
+	for (int i = 0; ret == -EAGAIN && i < SYS_RETRIES; i++) {
+		sleep_us(pause_us);
+		pause_us *= 4;
+		ret = call(number, a, b, c, d, e, f);
+	}
+	return ret;
+}
+
+void *tract__sys_map(size_t length)
+{
+	long ret = call_memory(SYS_mmap, 0, (long)length,
+			       PROT_READ | PROT_WRITE,
+			       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+			       0);
+
+	return ret < 0 && ret > -4096 ? NULL : (void *)ret;
+}
+
+void *tract__sys_map_aligned(size_t length, size_t align)
+{
+	char *start, *aligned;
+
+	if (length + align < length)
+		return NULL;
+	start = tract__sys_map(length + align);
+	if (!start)
+		return NULL;
+	aligned = (char *)align_up((uintptr_t)start, align);
+	if (aligned > start)
+		tract__sys_unmap(start, (size_t)(aligned - start));
+	tract__sys_unmap(aligned + length,
+			 (size_t)(start + align - aligned));
+	return aligned;
+}
+
+int tract__sys_unmap(void *addr, size_t length)
+{
+	if (!length)
+		return 0;
+	return (int)call_memory(SYS_munmap, (long)addr, (long)length, 0, 0, 0,
+				0);
+}
+
+int tract__sys_discard(void *addr, size_t length)
+{
+	return (int)call_memory(SYS_madvise, (long)addr, (long)length,
+				MADV_DONTNEED, 0, 0, 0);
+}
+
+int tract__sys_forbid_huge(void *addr, size_t length)
+{
+	return (int)call_memory(SYS_madvise, (long)addr, (long)length,
+				MADV_NOHUGEPAGE, 0, 0, 0);
+}
+
+uint32_t *tract__sys_fork_canary(void)
+{
+	long page = sysconf(_SC_PAGESIZE);
+	uint32_t *canary = tract__sys_map((size_t)page);
+
+	if (!canary)
+		return NULL;
+	if (call_memory(SYS_madvise, (long)canary, page, MADV_WIPEONFORK, 0, 0,
+			0)) {
+		tract__sys_unmap(canary, (size_t)page);
+		return NULL;
+	}
+	*canary = 1;
+	return canary;
+}
+
+int tract__sys_open_device(void)
+{
+	struct rlimit limit = { .rlim_cur = 1024 };
+	long floor = DEVICE_FD_MIN;
+	struct stat st;
+	long low, fd;
+
+	low = call(SYS_openat, AT_FDCWD, (long)DEVICE_PATH, O_RDWR | O_CLOEXEC,
+		   0, 0, 0);
+	if (low < 0)
+		return (int)low;
+	if (call(SYS_fstat, low, (long)&st, 0, 0, 0, 0) ||
+	    !S_ISCHR(st.st_mode)) {
+		call(SYS_close, low, 0, 0, 0, 0, 0);
+		return -ENODEV;
+	}
+	device_number = st.st_rdev;
+	call(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, (long)&limit, 0, 0);
+	if (limit.rlim_cur < DEVICE_FD_MIN + 16)
+		floor = limit.rlim_cur > 32 ? (long)limit.rlim_cur - 16 : 3;
+	fd = call(SYS_fcntl, low, F_DUPFD_CLOEXEC, floor, 0, 0, 0);
+	if (fd < 0)
+		return (int)low;
+	call(SYS_close, low, 0, 0, 0, 0, 0);
+	return (int)fd;
+}
+
+bool tract__sys_is_device(int fd)
+{
+	struct stat st;
+
+	return fd >= 0 && !call(SYS_fstat, fd, (long)&st, 0, 0, 0, 0) &&
+	       S_ISCHR(st.st_mode) && st.st_rdev == device_number;
+}
+
+static int device_call(int fd, unsigned long number, void *arg)
+{
+	return (int)call_memory(SYS_ioctl, fd, (long)number, (long)arg, 0, 0,
+				0);
+}
+
+int tract__sys_device_abi(int fd)
+{
+	struct tract_info info = { .size = sizeof(info) };
+	int ret = device_call(fd, TRACT_IOC_INFO, &info);
+
+	return ret ? ret : (int)info.out_abi_version;
+}
+
+int tract__sys_device_reserve(int fd, struct tract_reserve *reserve)
+{
+	return device_call(fd, TRACT_IOC_RESERVE, reserve);
+}
+
+int tract__sys_device_batch(int fd, struct tract_batch *batch)
+{
+	return device_call(fd, TRACT_IOC_BATCH, batch);
+}
+
+void tract__sys_futex_wait(uint32_t *word, uint32_t expected)
+{
+	call(SYS_futex, (long)word, FUTEX_WAIT_PRIVATE, expected, 0, 0, 0);
+}
+
+void tract__sys_futex_wake(uint32_t *word)
+{
+	call(SYS_futex, (long)word, FUTEX_WAKE_PRIVATE, 1, 0, 0, 0);
+}
+
+uint32_t tract__sys_now_ms(void)
+{
+	struct timespec ts = { 0 };
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
+	return (uint32_t)(ts.tv_sec * 1000 + ts.tv_nsec / 1000000);
+}
+
+size_t tract__sys_memory_total(void)
+{
+	struct sysinfo info;
+
+	if (call(SYS_sysinfo, (long)&info, 0, 0, 0, 0, 0))
+		return SIZE_MAX;
+	return (info.totalram + info.totalswap) * info.mem_unit;
+}
+
+int tract__sys_pid(void)
+{
+	return (int)call(SYS_getpid, 0, 0, 0, 0, 0, 0);
+}
+
+void tract__sys_write(int fd, const char *text, size_t length)
+{
+	while (length) {
+		long n = call(SYS_write, fd, (long)text, (long)length, 0, 0, 0);
+
+		if (n == -EINTR)
+			continue;
+		if (n <= 0)
+			return;
+		text += n;
+		length -= (size_t)n;
+	}
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Every system call of the library is made in sys.c, and none elsewhere.
+ *
+ * All preserve errno and return a value or a negative errno.  A memory call
+ * that answers EAGAIN is tried again at most SYS_RETRIES times, after 50, 200
+ * and 800 us; then the error is the caller's to live with.  None loops without
+ * bound, none allocates.
+ */
+#ifndef TRACT_SYS_H
+#define TRACT_SYS_H
+
+#include "common.h"
+
+struct tract_batch;
+struct tract_reserve;
+
+#define SYS_RETRIES 3
+
+/* Read-write, private, anonymous, not charged to the commit limit. NULL: none. */
+void *tract__sys_map(size_t length);
+/* The same, aligned to @align, a power of two from the page size on. */
+void *tract__sys_map_aligned(size_t length, size_t align);
+int tract__sys_unmap(void *addr, size_t length);
+
+/* The range reads as zero afterwards; its pages are gone. */
+int tract__sys_discard(void *addr, size_t length);
+/* Keep huge pages off the whole of a mapping. */
+int tract__sys_forbid_huge(void *addr, size_t length);
+/*
+ * A page that holds 1 in this process and 0 in any child forked from it,
+ * however it was forked.  NULL where the kernel has no such thing.
+ */
+uint32_t *tract__sys_fork_canary(void);
+
+/* Opens the device; the descriptor is high and close-on-exec. */
+int tract__sys_open_device(void);
+/* Is @fd the device that tract__sys_open_device() opened? */
+bool tract__sys_is_device(int fd);
+int tract__sys_device_abi(int fd);
+int tract__sys_device_reserve(int fd, struct tract_reserve *reserve);
+int tract__sys_device_batch(int fd, struct tract_batch *batch);
+
+void tract__sys_futex_wait(uint32_t *word, uint32_t expected);
+void tract__sys_futex_wake(uint32_t *word);
+
+/* Milliseconds of a clock that never goes back; coarse, no system call. */
+uint32_t tract__sys_now_ms(void);
+/* Bytes of memory and swap the machine has. */
+size_t tract__sys_memory_total(void);
+int tract__sys_pid(void);
+void tract__sys_write(int fd, const char *text, size_t length);
+
+#endif
