@@ -163,7 +163,7 @@ static int run_info(const struct arguments *args, int fd)
 	if (info.out_abi_version != TRACT_ABI_VERSION)
 		fprintf(stderr,
 			"tractctl: the module speaks ABI %u, this program ABI %u: what it shows may be incomplete\n",
-			info.out_abi_version, TRACT_ABI_VERSION);
+			info.out_abi_version, (unsigned int)TRACT_ABI_VERSION);
 	return output_info(&args->out, &info) ? EXIT_ERROR : EXIT_OK;
 }
 
