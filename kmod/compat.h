@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The only file that knows that kernels differ.  Kbuild looks for the features
+ * in the headers; each entry says who changed what, when, and why the code for
+ * a kernel without it is right.
+ */
+#ifndef TRACT_COMPAT_H
+#define TRACT_COMPAT_H
+
+#include <linux/mm.h>
+#include <linux/sched/mm.h>
+
+#if BITS_PER_LONG != 64 || !defined(CONFIG_MMU)
+#error "tract needs a 64-bit kernel with an MMU"
+#endif
+
+/*
+ * vm_flags_set(): 6.3, "mm: replace vma->vm_flags direct modifications with
+ * modifier calls", made the flags const so that writers take the VMA's lock.
+ * Before that there was no such lock; ->mmap() runs under mmap_lock for
+ * writing, which is all that is needed to change them.
+ */
+static inline void tract_compat_vm_flags_set(struct vm_area_struct *vma,
+					     unsigned long flags)
+{
+#ifdef TRACT_HAVE_VM_FLAGS_SET
+	vm_flags_set(vma, flags);
+#else
+	vma->vm_flags |= flags;
+#endif
+}
+
+/*
+ * mm_get_unmapped_area(): 6.10, "mm: switch mm->get_unmapped_area() to a flag",
+ * replaced the function pointer in the mm; 7.x dropped its mm argument, which
+ * had always been current->mm.  The pointer of older kernels is the same
+ * search, and always set in the mm of a user process.
+ */
+static inline unsigned long tract_compat_get_unmapped_area(unsigned long length,
+							   unsigned long flags)
+{
+#if defined(TRACT_HAVE_MM_GET_UNMAPPED_AREA_OF_MM)
+	return mm_get_unmapped_area(current->mm, NULL, 0, length, 0, flags);
+#elif defined(TRACT_HAVE_MM_GET_UNMAPPED_AREA)
+	return mm_get_unmapped_area(NULL, 0, length, 0, flags);
+#else
+	return current->mm->get_unmapped_area(NULL, 0, length, 0, flags);
+#endif
+}
+
+/*
+ * get_user_pages(): 6.5, "mm/gup: remove unused vmas parameter from
+ * get_user_pages()", took the last parameter away.  NULL is what it had to be
+ * for a caller that does not want VMAs.
+ *
+ * Without an array for the pages it takes no reference, it only faults.
+ */
+static inline long tract_compat_fault_in(unsigned long start, unsigned long nr)
+{
+#ifdef TRACT_HAVE_GUP_VMAS
+	return get_user_pages(start, nr, FOLL_WRITE, NULL, NULL);
+#else
+	return get_user_pages(start, nr, FOLL_WRITE, NULL);
+#endif
+}
+
+/*
+ * Huge pages and VM_DONTEXPAND.
+ *
+ * khugepaged (and MADV_COLLAPSE) replaces a page table by a huge page under
+ * mmap_lock for writing, in the belief that this keeps all others but rmap
+ * walkers out.  A zap without mmap_lock must therefore only meet VMAs that
+ * khugepaged leaves alone: those with VM_DONTEXPAND.
+ *
+ * 6.7, "mm/thp: fix 'mm: thp: kill __transhuge_page_enabled()'", made
+ * VM_DONTEXPAND keep khugepaged away without forbidding huge pages at fault
+ * time, which 6.0 to 6.6 do.  There is no header to see that in; the function
+ * thp_vma_allowable_order() came right after it (6.8).  And 6.12, "mm/mremap:
+ * fix move_normal_pmd/retract_page_tables race", made mremap() look again,
+ * under the page table lock, whether what it moves still is a page table:
+ * without that an mremap() beside a lockless zap of a huge page would move an
+ * empty entry as if it were one.  vma_thp_disabled() went in with the same
+ * batch of fixes.  So with both in the header, huge pages can be zapped without
+ * mmap_lock.
+ *
+ * Else a reservation with huge pages goes without VM_DONTEXPAND, and its zaps
+ * take mmap_lock for reading, which keeps both khugepaged and mremap() out;
+ * this is what MADV_DONTNEED does.  With TRACT_RESERVE_NOHUGE there is nothing
+ * huge, and neither problem, on any kernel.  A kernel that backported both
+ * fixes without the headers gets the lock without needing it, no harm.
+ */
+#ifdef TRACT_HAVE_HUGE_DONTEXPAND
+#define TRACT_COMPAT_LOCKLESS_HUGE true
+#else
+#define TRACT_COMPAT_LOCKLESS_HUGE false
+#endif
+
+/*
+ * zap_vma_range(): 7.x, exported upstream to modules.  It zaps a part of one
+ * VMA and so can work beside the VMAs of forked children.  Its predecessor
+ * zap_page_range_single() is exported by distributions only and is not used:
+ * without zap_vma_range() the module refuses while a child maps the
+ * reservation, see zap.c.
+ */
+#ifdef TRACT_HAVE_ZAP_VMA_RANGE
+#define TRACT_COMPAT_SHARED_ZAP true
+#else
+#define TRACT_COMPAT_SHARED_ZAP false
+#endif
+
+#endif /* TRACT_COMPAT_H */

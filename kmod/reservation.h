@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef TRACT_RESERVATION_H
+#define TRACT_RESERVATION_H
+
+#include <linux/kref.h>
+#include <linux/sizes.h>
+#include <linux/types.h>
+
+#include "owner.h"
+
+#define TRACT_ALIGN_MIN SZ_2M
+#define TRACT_ALIGN_MAX SZ_1G
+#define TRACT_RESERVE_FLAGS (TRACT_RESERVE_NODUMP | TRACT_RESERVE_NOHUGE)
+
+/*
+ * Lives from RESERVE until its last mapping is gone and the last batch that
+ * uses it has ended.  Nothing here points to a VMA; the VMAs of a reservation
+ * are those in its inode's i_mmap, and nowhere else.
+ */
+struct tract_reservation {
+	struct kref kref; /* the file's, and one for each batch at work */
+	struct rcu_head rcu;
+	u64 id;
+	/*
+	 * owner->mm, here because a lookup under RCU may compare with it after
+	 * the owner has been put.
+	 */
+	const struct mm_struct *mm;
+	struct tract_owner *owner;
+	struct inode *inode; /* a reference, of its own i_mmap */
+	struct task_struct *maker; /* who may map it: the task in RESERVE */
+	u64 length;
+	u64 align;
+	u64 address; /* where it was made; what is there now is not known */
+	u32 flags; /* TRACT_RESERVE_* */
+	bool zap_locked; /* a zap takes mmap_lock for reading: compat.h */
+	struct tract_counters counters;
+};
+
+int tract_reservation_reserve(void *arg, void __user *uarg);
+struct tract_reservation *tract_reservation_get(u64 id);
+struct tract_reservation *tract_reservation_get_next(u64 *id);
+void tract_reservation_put(struct tract_reservation *res);
+void tract_reservation_exit(void);
+
+#endif /* TRACT_RESERVATION_H */
