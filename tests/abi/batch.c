@@ -157,7 +157,7 @@ static void full_batch(void)
 static void merging(void)
 {
 	struct t_res res = t_reserve(2 * MIB, kind);
-	struct tract_op ops[4];
+	struct tract_op ops[5];
 	struct tract_batch result;
 
 	munmap(res.addr + 2 * PAGE, PAGE);
@@ -181,13 +181,16 @@ static void merging(void)
 	ops[0] = t_make_op(POPULATE, res.id, PAGE, PAGE);
 	ops[1] = t_make_op(DECOMMIT, res.id, 2 * PAGE, PAGE);
 	ops[2] = t_make_op(POPULATE, res.id, 3 * PAGE, PAGE);
-	ops[3] = t_make_op(POPULATE, res.id, 2 * PAGE, PAGE);
-	CHECK_ERR(t_batch(ops, 4, &result), 0, "BATCH");
+	ops[3] = t_make_op(DECOMMIT, res.id, 9 * PAGE, PAGE);
+	ops[4] = t_make_op(POPULATE, res.id, 2 * PAGE, PAGE);
+	CHECK_ERR(t_batch(ops, 5, &result), 0, "BATCH");
+	CHECK_EQ(result.out_completed, 5, "completed");
 	CHECK_EQ(result.out_failed, 1, "failed: the last");
 	CHECK_ERR(ops[0].out_result, 0, "POPULATE beside the hole");
 	CHECK_ERR(ops[1].out_result, 0, "DECOMMIT of the hole");
 	CHECK_ERR(ops[2].out_result, 0, "POPULATE behind the hole");
-	CHECK_ERR(ops[3].out_result, -ENOENT, "POPULATE of the hole");
+	CHECK_ERR(ops[3].out_result, 0, "DECOMMIT elsewhere");
+	CHECK_ERR(ops[4].out_result, -ENOENT, "POPULATE of the hole");
 	t_unmap(&res);
 }
 

@@ -161,6 +161,57 @@ static void moved(void)
 	CHECK_ERR(t_decommit(&res, 0, PAGE), -ENOENT, "gone");
 }
 
+/*
+ * The kernel forgets the file offset of an anonymous mapping that is moved
+ * before its first page: DECOMMIT must not then claim a success it has not had.
+ */
+static void moved_untouched(void)
+{
+	struct t_res res = t_reserve(LENGTH, kind);
+	char *there = mmap(NULL, LENGTH, PROT_NONE,
+			   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int err;
+
+	there = mremap(res.addr, LENGTH, LENGTH, MREMAP_MAYMOVE | MREMAP_FIXED,
+		       there);
+	if (!CHECK(there != MAP_FAILED, "mremap: %s", strerror(errno)))
+		return;
+	t_fill(there, LENGTH, 41);
+	err = t_decommit(&res, 2 * MIB, MIB);
+	CHECK_ERR(err, 0, "DECOMMIT");
+	CHECK_INTACT(there, 0, 2 * MIB, "before");
+	if (!err)
+		CHECK_ZERO(there + 2 * MIB, MIB, "dropped");
+	CHECK_INTACT(there, 3 * MIB, 5 * MIB, "behind");
+	munmap(there, LENGTH);
+	CHECK_ERR(t_decommit(&res, 0, PAGE), -ENOENT, "gone");
+}
+
+/* Moved away with the old range left in place, where the kernel allows it. */
+static void moved_keeping(void)
+{
+	struct t_res res = make();
+	char *there = mremap(res.addr, LENGTH, LENGTH,
+			     MREMAP_MAYMOVE | MREMAP_DONTUNMAP, NULL);
+
+	if (there == MAP_FAILED) {
+		CHECK_INTACT(res.addr, 0, LENGTH, "not moved");
+		t_unmap(&res);
+		return;
+	}
+	CHECK_INTACT(there, 0, LENGTH, "moved");
+	CHECK_ZERO(res.addr, LENGTH, "left behind");
+	t_fill(res.addr, LENGTH, 49);
+	/* The range is the reservation's address range, whatever else. */
+	CHECK_ERR(t_decommit(&res, 0, MIB), 0, "DECOMMIT");
+	CHECK_ZERO(res.addr, MIB, "dropped");
+	CHECK_EQ(t_wrong(res.addr + MIB, LENGTH - MIB, 49 + MIB / 8), -1,
+		 "behind: lost at");
+	munmap(there, LENGTH);
+	t_unmap(&res);
+	CHECK_ERR(t_decommit(&res, 0, PAGE), -ENOENT, "gone");
+}
+
 static void shrunk(void)
 {
 	struct t_res res = make();
@@ -286,6 +337,8 @@ int main(void)
 		RUN(replaced_file);
 		RUN(replaced_by_another);
 		RUN(moved);
+		RUN(moved_untouched);
+		RUN(moved_keeping);
 		RUN(shrunk);
 		RUN(protected);
 		RUN(locked);
