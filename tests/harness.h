@@ -135,12 +135,17 @@ T_FN void t_on_alarm(int sig)
 
 T_FN void t_begin(const char *name, unsigned int timeout_s)
 {
+	const char *slow = getenv("TRACT_TEST_SLOWNESS");
+
 	t_state = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
 		       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (t_state == MAP_FAILED)
 		_exit(1);
 	/* stdio allocates: let the heap be there before VMAs are counted. */
 	free(malloc(1));
+	/* A kernel with all its checks on, emulated, may need a multiple. */
+	if (slow && atoi(slow) > 0)
+		timeout_s *= atoi(slow);
 	signal(SIGALRM, t_on_alarm);
 	alarm(timeout_s);
 	t_note("%s, timeout %u s", name, timeout_s);
