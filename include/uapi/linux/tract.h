@@ -11,10 +11,10 @@
  *
  * - The argument is a pointer to a structure whose first field is its own size
  *   in bytes, filled in by the caller.  A shorter size than the first version
- *   of the structure is -EINVAL; a longer one is accepted when every byte the
- *   kernel does not know is zero, else -E2BIG.  Reserved fields must be zero
- *   (-EINVAL), unknown flags are -EOPNOTSUPP, an unknown ioctl number is
- *   -ENOTTY, memory that cannot be read or written is -EFAULT.
+ *   of the structure is -EINVAL; a longer one, up to a page, is accepted when
+ *   every byte the kernel does not know is zero, else -E2BIG.  Reserved fields
+ *   must be zero (-EINVAL), unknown flags are -EOPNOTSUPP, an unknown ioctl
+ *   number is -ENOTTY, memory that cannot be read or written is -EFAULT.
  * - Only fields named out_* are written.  When the call fails nothing has
  *   changed, and no out_ field is meaningful unless its text says otherwise.
  * - The descriptor carries no state.  A call acts on the memory map (mm) of the
