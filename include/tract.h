@@ -32,7 +32,7 @@ const char *tract_backend(void);
  * struct tract_heap_stats - what the allocator holds
  * @reservations: reservations, each one VMA
  * @reserved_bytes: address space of them
- * @live_bytes: of blocks allocated and not freed, in sizes of their classes
+ * @live_bytes: of blocks allocated and not freed, as malloc_usable_size() tells
  * @live_blocks: their number
  * @span_bytes: of spans that hold live blocks or wait for more
  * @dirty_bytes: free, not yet given back

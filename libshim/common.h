@@ -47,7 +47,11 @@ static inline unsigned int log2_floor(size_t n)
 	return 63 - (unsigned int)__builtin_clzl(n);
 }
 
-/* Doubly linked list whose head is a node; an unlinked node points to itself. */
+/*
+ * Doubly linked list whose head is a node; an unlinked node points to itself.
+ * Lists belong to locks; next is written so that a look without the lock, which
+ * must be repeated with it, is well-defined.
+ */
 struct list {
 	struct list *next;
 	struct list *prev;
@@ -55,8 +59,14 @@ struct list {
 
 static inline void list_init(struct list *head)
 {
-	head->next = head;
+	write_once(&head->next, head);
 	head->prev = head;
+}
+
+/* Without the lock: worth a look with it, or not. */
+static inline bool list_seems_empty(const struct list *head)
+{
+	return read_once(&head->next) == head;
 }
 
 static inline bool list_empty(const struct list *head)
@@ -66,10 +76,10 @@ static inline bool list_empty(const struct list *head)
 
 static inline void list_insert(struct list *node, struct list *after)
 {
-	node->next = after->next;
+	write_once(&node->next, after->next);
 	node->prev = after;
 	after->next->prev = node;
-	after->next = node;
+	write_once(&after->next, node);
 }
 
 static inline void list_append(struct list *head, struct list *node)
@@ -81,7 +91,7 @@ static inline void list_append(struct list *head, struct list *node)
 static inline void list_remove(struct list *node)
 {
 	node->next->prev = node->prev;
-	node->prev->next = node->next;
+	write_once(&node->prev->next, node->next);
 	list_init(node);
 }
 

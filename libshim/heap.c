@@ -157,7 +157,7 @@ static void set_used(struct span *span, uint32_t base, uint32_t countdown)
 
 static void set_partial(struct heap *heap, struct span *span, uint32_t used)
 {
-	span->state = SPAN_PARTIAL;
+	write_once(&span->state, SPAN_PARTIAL);
 	set_used(span, 0, used);
 	list_remove(&span->node);
 	list_insert(&span->node, &heap->partial[span->class]);
@@ -179,7 +179,7 @@ static void set_full_or_partial(struct heap *heap, struct span *span,
 		set_partial(heap, span, used);
 		return;
 	}
-	span->state = SPAN_FULL;
+	write_once(&span->state, SPAN_FULL);
 	set_used(span, used - (enough - free_now), enough - free_now);
 	list_remove(&span->node);
 	list_insert(&span->node, &heap->full);
@@ -290,7 +290,7 @@ static void drop_current(struct heap *heap, struct bin *bin)
 static void set_current(struct bin *bin, struct span *span)
 {
 	list_remove(&span->node);
-	span->state = SPAN_CURRENT;
+	write_once(&span->state, SPAN_CURRENT);
 	set_used(span, USED_BIAS, COUNTDOWN_NEVER);
 	bin->span = span;
 	if (is_touched(span)) {
@@ -298,11 +298,6 @@ static void set_current(struct bin *bin, struct span *span)
 		collect_bits(span);
 	}
 	find_word(bin, 0);
-}
-
-static bool list_seems_empty(const struct list *head)
-{
-	return read_once(&head->next) == head;
 }
 
 static struct span *adopt(struct heap *heap, unsigned int class)

@@ -123,10 +123,14 @@ static inline uint64_t odd_inverse(uint64_t odd)
 	return x;
 }
 
-/* Live blocks as the owner knows them; biased while current. */
+/*
+ * Blocks the owner has out; biased while current.  Acquire pairs with the
+ * release of the owner's free: who sees the span empty sees its last bit.
+ */
 static inline uint32_t span_used(const struct span *span)
 {
-	return read_once(&span->used_base) + read_once(&span->countdown);
+	return read_once(&span->used_base) +
+	       __atomic_load_n(&span->countdown, __ATOMIC_ACQUIRE);
 }
 
 #endif

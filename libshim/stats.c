@@ -3,6 +3,7 @@
 
 #include "arena.h"
 #include "backend.h"
+#include "large.h"
 #include "report.h"
 #include "size_class.h"
 
@@ -32,7 +33,7 @@ static void count_span(struct span *span, void *arg)
 	struct census *census = arg;
 	unsigned int class = LARGE;
 	size_t blocks = 1;
-	size_t bytes = read_once(&span->size);
+	size_t bytes;
 
 	if (span->kind == SPAN_SMALL) {
 		/* One that is being made has no blocks yet. */
@@ -41,6 +42,8 @@ static void count_span(struct span *span, void *arg)
 		class = span->class;
 		blocks = live_blocks(span);
 		bytes = blocks * span->block_size;
+	} else {
+		bytes = tract__large_usable(span);
 	}
 	census->spans[class]++;
 	census->span_bytes[class] += span->units * UNIT_SIZE;

@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Frees by other threads: nothing is lost, whoever frees last, in whatever order
+ * threads end.  Small enough for the thread sanitizer.
+ */
+#include <pthread.h>
+#include <sched.h>
+#include <string.h>
+
+#include "malloc.h"
+#include "stats.h"
+#include "suite.h"
+
+#ifdef __SANITIZE_THREAD__
+#define ROUNDS 40
+#else
+#define ROUNDS 400
+#endif
+
+#define THREADS 4
+#define SLOTS 2000
+
+/* Blocks in flight: any thread puts, any thread takes and frees. */
+static void *slots[SLOTS];
+
+static uint64_t local_random(uint64_t *state)
+{
+	*state ^= *state << 13;
+	*state ^= *state >> 7;
+	*state ^= *state << 17;
+	return *state;
+}
+
+static void *new_block(uint64_t *state)
+{
+	size_t size = 1 + local_random(state) % 700;
+	uint32_t *p;
+
+	if (local_random(state) % 500 == 0)
+		size = 20000 + local_random(state) % 200000;
+	size = size < 8 ? 8 : size;
+	p = tract__malloc(size);
+	if (!p)
+		abort();
+	/* Size and its complement: what is freed is what was allocated. */
+	p[0] = (uint32_t)size;
+	p[1] = ~(uint32_t)size;
+	return p;
+}
+
+static void end_block(void *block)
+{
+	uint32_t *p = block;
+
+	if (!p)
+		return;
+	if (p[1] != ~p[0] || tract__usable_size(p) < p[0]) {
+		fprintf(stderr, "block %p: %u, %u\n", block, p[0], p[1]);
+		abort();
+	}
+	p[0] = 0;
+	p[1] = 0;
+	tract__free(p);
+}
+
+static void *exchange(void *arg)
+{
+	uint64_t state = (uintptr_t)arg * 2654435761u + 1;
+
+	for (int i = 0; i < ROUNDS * 250; i++) {
+		void **slot = &slots[local_random(&state) % SLOTS];
+		void *mine = local_random(&state) % 3 ? new_block(&state) :
+							NULL;
+
+		end_block(__atomic_exchange_n(slot, mine, __ATOMIC_ACQ_REL));
+	}
+	return NULL;
+}
+
+static void run_threads(void *(*start)(void *), int count)
+{
+	pthread_t threads[16];
+
+	for (int i = 0; i < count; i++)
+		ck_assert(!pthread_create(&threads[i], NULL, start,
+					  (void *)(uintptr_t)(i + 1)));
+	for (int i = 0; i < count; i++)
+		pthread_join(threads[i], NULL);
+}
+
+static void free_slots(void)
+{
+	for (int i = 0; i < SLOTS; i++)
+		end_block(__atomic_exchange_n(&slots[i], NULL,
+					      __ATOMIC_ACQUIRE));
+}
+
+/* All spans are gone but those the caller's heap keeps current. */
+static void check_nothing_left(const struct tract_heap_stats *start)
+{
+	struct tract_heap_stats now;
+
+	tract__stats_get(&now);
+	ck_assert_uint_eq(now.live_blocks, start->live_blocks);
+	ck_assert_uint_eq(now.live_bytes, start->live_bytes);
+	tract__trim();
+	tract__stats_get(&now);
+	ck_assert_uint_eq(now.span_bytes, start->span_bytes);
+	ck_assert_uint_eq(now.dirty_bytes, 0);
+}
+
+static struct tract_heap_stats start_stats(void)
+{
+	struct tract_heap_stats stats;
+
+	tract__free(tract__malloc(1));
+	tract__trim();
+	tract__stats_get(&stats);
+	return stats;
+}
+
+START_TEST(threads_exchange_blocks)
+{
+	struct tract_heap_stats start = start_stats();
+
+	run_threads(exchange, THREADS);
+	free_slots();
+	check_nothing_left(&start);
+}
+END_TEST
+
+static void *fill_slots(void *arg)
+{
+	uint64_t state = (uintptr_t)arg * 77 + 5;
+
+	for (int i = 0; i < SLOTS; i++)
+		end_block(__atomic_exchange_n(&slots[i], new_block(&state),
+					      __ATOMIC_ACQ_REL));
+	return NULL;
+}
+
+static void *empty_slots(void *arg)
+{
+	(void)arg;
+	free_slots();
+	return NULL;
+}
+
+START_TEST(blocks_outlive_their_thread_and_a_thread_that_only_frees_frees_all)
+{
+	struct tract_heap_stats start = start_stats();
+
+	for (int i = 0; i < ROUNDS / 10; i++) {
+		run_threads(fill_slots, 1);
+		run_threads(empty_slots, 2);
+	}
+	check_nothing_left(&start);
+}
+END_TEST
+
+/* The owner sleeps in join; another frees all it has. */
+START_TEST(spans_of_a_sleeping_owner_go_back)
+{
+	struct tract_heap_stats start = start_stats();
+	struct tract_heap_stats now;
+
+	for (int i = 0; i < ROUNDS / 10; i++) {
+		fill_slots((void *)1);
+		run_threads(empty_slots, 1);
+		tract__stats_get(&now);
+		ck_assert_uint_eq(now.live_blocks, start.live_blocks);
+		/* What remains: one current span a class at the most. */
+		ck_assert_uint_le(now.span_bytes,
+				  start.span_bytes + 40 * 4 * 65536);
+	}
+	check_nothing_left(&start);
+}
+END_TEST
+
+static void *fill_and_free_half(void *arg)
+{
+	uint64_t state = (uintptr_t)arg * 13 + 1;
+	void *own[300];
+
+	for (int i = 0; i < 300; i++)
+		own[i] = new_block(&state);
+	for (int i = 0; i < 300; i++) {
+		void **slot = &slots[local_random(&state) % SLOTS];
+
+		end_block(__atomic_exchange_n(slot, own[i], __ATOMIC_ACQ_REL));
+	}
+	return NULL;
+}
+
+START_TEST(many_short_threads)
+{
+	struct tract_heap_stats start = start_stats();
+	struct tract_heap_stats middle, end;
+
+	for (int i = 0; i < ROUNDS / 4; i++)
+		run_threads(fill_and_free_half, THREADS);
+	tract__stats_get(&middle);
+	for (int i = 0; i < ROUNDS / 4; i++)
+		run_threads(fill_and_free_half, THREADS);
+	tract__stats_get(&end);
+	/* Live memory is the same in kind, so must be what holds it. */
+	ck_assert_uint_le(end.span_bytes, 2 * middle.span_bytes);
+	ck_assert_uint_eq(end.reservations, middle.reservations);
+	free_slots();
+	check_nothing_left(&start);
+}
+END_TEST
+
+/* The last block of a span goes by its owner and by another at one time. */
+static void *last_block[2];
+static int turn;
+
+static void *free_last(void *arg)
+{
+	(void)arg;
+	for (int i = 0; i < ROUNDS * 10; i++) {
+		while (__atomic_load_n(&turn, __ATOMIC_ACQUIRE) != 2 * i + 1)
+			sched_yield();
+		tract__free(last_block[1]);
+		__atomic_store_n(&turn, 2 * i + 2, __ATOMIC_RELEASE);
+	}
+	return NULL;
+}
+
+START_TEST(both_free_the_last_blocks_of_a_span)
+{
+	struct tract_heap_stats start = start_stats();
+	pthread_t thread;
+	void *filler[24];
+
+	ck_assert(!pthread_create(&thread, NULL, free_last, NULL));
+	for (int i = 0; i < ROUNDS * 10; i++) {
+		/* Eight blocks a span: two of one, then others are current. */
+		for (int k = 0; k < 24; k++)
+			filler[k] = tract__malloc(8000);
+		last_block[0] = filler[8];
+		last_block[1] = filler[9];
+		for (int k = 0; k < 24; k++)
+			if (k != 8 && k != 9)
+				tract__free(filler[k]);
+		__atomic_store_n(&turn, 2 * i + 1, __ATOMIC_RELEASE);
+		tract__free(last_block[0]);
+		while (__atomic_load_n(&turn, __ATOMIC_ACQUIRE) != 2 * i + 2)
+			sched_yield();
+	}
+	pthread_join(thread, NULL);
+	check_nothing_left(&start);
+}
+END_TEST
+
+SUITE_MAIN("remote", threads_exchange_blocks,
+	   blocks_outlive_their_thread_and_a_thread_that_only_frees_frees_all,
+	   spans_of_a_sleeping_owner_go_back, many_short_threads,
+	   both_free_the_last_blocks_of_a_span)

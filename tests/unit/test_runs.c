@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: MIT
+/* The index of free runs against a plain array. */
+#include "runs.h"
+
+#include "suite.h"
+
+#define RUNS 400
+
+static struct span spans[RUNS];
+static bool present[RUNS];
+
+/* The best fit, by looking at all. */
+static size_t best_units(size_t units)
+{
+	size_t best = SIZE_MAX;
+
+	for (int i = 0; i < RUNS; i++) {
+		if (present[i] && spans[i].units >= units &&
+		    spans[i].units < best)
+			best = spans[i].units;
+	}
+	return best;
+}
+
+static size_t random_units(void)
+{
+	return 1 + random_below(1ull << (1 + random_below(24)));
+}
+
+START_TEST(finds_what_a_search_of_all_finds)
+{
+	struct runs runs;
+	size_t total = 0;
+
+	tract__runs_init(&runs);
+	for (int i = 0; i < RUNS; i++) {
+		list_init(&spans[i].node);
+		present[i] = false;
+	}
+	for (int step = 0; step < 20000; step++) {
+		int i = (int)random_below(RUNS);
+		size_t units = random_units();
+		struct span *found;
+		size_t best;
+
+		if (present[i]) {
+			tract__runs_remove(&runs, &spans[i]);
+			total -= spans[i].units;
+		} else {
+			spans[i].units = (uint32_t)random_units();
+			tract__runs_insert(&runs, &spans[i]);
+			total += spans[i].units;
+		}
+		present[i] = !present[i];
+		ck_assert_uint_eq(runs.units, total);
+		best = best_units(units);
+		found = tract__runs_find(&runs, units);
+		if (best == SIZE_MAX) {
+			ck_assert_ptr_null(found);
+			continue;
+		}
+		ck_assert_ptr_nonnull(found);
+		ck_assert(present[found - spans]);
+		ck_assert_uint_ge(found->units, units);
+		/* Exact below 64 units; within its eighth of a doubling above. */
+		if (found->units < RUNS_EXACT)
+			ck_assert_uint_eq(found->units, best);
+		else
+			ck_assert_uint_le(found->units, best + best / 4);
+	}
+}
+END_TEST
+
+START_TEST(the_largest_run_there_can_be)
+{
+	struct runs runs;
+
+	tract__runs_init(&runs);
+	spans[0].units = UINT32_MAX;
+	list_init(&spans[0].node);
+	tract__runs_insert(&runs, &spans[0]);
+	ck_assert_ptr_eq(tract__runs_find(&runs, 1), &spans[0]);
+	ck_assert_ptr_eq(tract__runs_find(&runs, UINT32_MAX), &spans[0]);
+	tract__runs_remove(&runs, &spans[0]);
+	ck_assert_ptr_null(tract__runs_find(&runs, 1));
+}
+END_TEST
+
+SUITE_MAIN("runs", finds_what_a_search_of_all_finds,
+	   the_largest_run_there_can_be)

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: MIT
+/* Every size and every alignment there is. */
+#include "size_class.h"
+
+#include "span.h"
+#include "suite.h"
+
+START_TEST(every_size_has_the_smallest_class_that_holds_it)
+{
+	for (size_t size = 0; size <= SMALL_MAX; size++) {
+		unsigned int class = size_class_of(size);
+
+		ck_assert_uint_lt(class, CLASS_COUNT);
+		ck_assert_uint_ge(tract__class_size[class], size);
+		if (class)
+			ck_assert_uint_lt(tract__class_size[class - 1], size);
+	}
+}
+END_TEST
+
+START_TEST(classes_waste_at_most_a_quarter)
+{
+	for (unsigned int class = 1; class < CLASS_COUNT; class ++) {
+		size_t smallest = tract__class_size[class - 1] + 1u;
+
+		ck_assert_uint_eq(tract__class_size[class] % 16, 0);
+		/* Below 128 the step of 16 bytes rules. */
+		if (smallest > 128)
+			ck_assert_uint_le(4 * tract__class_size[class],
+					  5 * smallest);
+	}
+}
+END_TEST
+
+START_TEST(aligned_classes_are_multiples)
+{
+	for (size_t align = 16; align <= SMALL_MAX; align *= 2) {
+		for (size_t size = align; size <= SMALL_MAX; size += align) {
+			unsigned int class = size_class_aligned(size, align);
+
+			ck_assert_uint_lt(class, CLASS_COUNT);
+			ck_assert_uint_ge(tract__class_size[class], size);
+			ck_assert_uint_eq(tract__class_size[class] % align, 0);
+		}
+	}
+}
+END_TEST
+
+START_TEST(spans_hold_eight_blocks_or_more)
+{
+	for (unsigned int class = 0; class < CLASS_COUNT; class ++)
+		ck_assert_uint_ge(size_class_units(class) * UNIT_SIZE /
+					  tract__class_size[class],
+				  8);
+}
+END_TEST
+
+static struct span span_of(unsigned int class, char *base)
+{
+	unsigned int size = tract__class_size[class];
+	struct span span = { .base = base };
+
+	span.shift = (uint8_t)__builtin_ctz(size);
+	span.inverse = odd_inverse(size >> span.shift);
+	span.block_size = size;
+	span.block_count = (uint32_t)(size_class_units(class) * UNIT_SIZE /
+				      size);
+	return span;
+}
+
+START_TEST(index_tells_starts_of_blocks_from_all_else)
+{
+	char *base = (char *)(uintptr_t)0x7f1200340000;
+
+	for (unsigned int class = 0; class < CLASS_COUNT; class ++) {
+		struct span span = span_of(class, base);
+		size_t end = size_class_units(class) * UNIT_SIZE;
+
+		for (size_t at = 0; at < end; at++) {
+			uint64_t index = span_index(&span, base + at);
+
+			if (at % span.block_size == 0 &&
+			    at / span.block_size < span.block_count)
+				ck_assert_uint_eq(index, at / span.block_size);
+			else
+				ck_assert_uint_ge(index, span.block_count);
+		}
+	}
+}
+END_TEST
+
+START_TEST(index_refuses_pointers_from_anywhere)
+{
+	char *base = (char *)(uintptr_t)0x7f1200340000;
+
+	for (unsigned int class = 0; class < CLASS_COUNT; class ++) {
+		struct span span = span_of(class, base);
+		size_t end = (size_t)span.block_count * span.block_size;
+
+		for (int i = 0; i < 100000; i++) {
+			uintptr_t p = (uintptr_t)random_next();
+
+			if (p - (uintptr_t)base < end)
+				continue;
+			ck_assert_uint_ge(span_index(&span, (void *)p),
+					  span.block_count);
+		}
+		/* A valid address with a bit too many. */
+		for (int bit = 19; bit < 64; bit++)
+			ck_assert_uint_ge(
+				span_index(&span,
+					   (void *)((uintptr_t)base +
+						    (1ull << bit))),
+				span.block_count);
+	}
+}
+END_TEST
+
+SUITE_MAIN("size_class", every_size_has_the_smallest_class_that_holds_it,
+	   classes_waste_at_most_a_quarter, aligned_classes_are_multiples,
+	   spans_hold_eight_blocks_or_more,
+	   index_tells_starts_of_blocks_from_all_else,
+	   index_refuses_pointers_from_anywhere)
