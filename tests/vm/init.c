@@ -5,6 +5,7 @@
  *
  *   tract.out     what the command writes, byte for byte
  *   tract.status  one fact a line: "ready SECONDS", "exit STATUS",
+ *                 "module LINE-OF-/proc/modules", "note TEXT",
  *                 "problem TEXT", and last "done"
  *
  * The initramfs that scripts/vm makes holds, beside this program:
@@ -493,7 +494,7 @@ int main(void)
 
 		/* Leaks are reported when the module's symbols are gone. */
 		if (text && !strncmp(text, "tract ", 6))
-			report("note %s", strtok(text, "\n"));
+			report("module %s", strtok(text, "\n"));
 		free(text);
 		close(wanted);
 	}
