@@ -31,7 +31,9 @@ expect()
 }
 
 expect 0 '^a  "b" c$' -- printf '%s\n' 'a  "b" c'
+# shellcheck disable=SC2016 # for the shell in the VM
 expect 7 '^two words$' --env 'NAME=two words' -- sh -c 'echo "$NAME"; exit 7'
+# shellcheck disable=SC2016 # likewise
 expect 139 'log clean' -- sh -c 'kill -SEGV $$'
 expect 127 'No such file' -- no-such-command
 expect 124 'not done within 15 s' --timeout 15 -- sleep 1000
