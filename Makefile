@@ -44,6 +44,8 @@ UNIT := $(patsubst %.c,$(O)/%,$(wildcard tests/unit/test_*.c))
 # The same logic under the sanitizers: it is linked directly, without
 # override.c, whose malloc would displace the sanitizer's.
 SANITIZED_SRC := $(filter-out libshim/override.c,$(SHIM_SRC))
+HEADERS := $(wildcard libshim/*.h include/*.h include/uapi/linux/*.h \
+		      tests/*.h tests/unit/*.h kmod/range.h)
 ASAN := $(patsubst tests/unit/%.c,$(O)/asan/%,$(wildcard tests/unit/test_*.c))
 TSAN := $(patsubst tests/unit/%.c,$(O)/tsan/%,$(wildcard tests/unit/test_remote*.c))
 ASAN_FLAGS := -fsanitize=address,undefined -fno-sanitize-recover=all \
@@ -71,20 +73,20 @@ $(O)/obj/ctl/%.o: ctl/%.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(STD) $(WARNINGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
-$(O)/tests/unit/%: tests/unit/%.c $(filter-out %/override.o,$(SHIM_OBJ))
+$(O)/tests/unit/%: tests/unit/%.c $(filter-out %/override.o,$(SHIM_OBJ)) $(HEADERS)
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) -Ilibshim -Ikmod $(STD) $(WARNINGS) $(CFLAGS) -MMD -MP -o $@ \
+	$(CC) $(CPPFLAGS) -Ilibshim -Ikmod $(STD) $(WARNINGS) $(CFLAGS) -o $@ \
 		$(filter %.c %.o,$^) $$(pkg-config --cflags --libs check) -pthread
 
-$(O)/asan/%: tests/unit/%.c $(SANITIZED_SRC)
+$(O)/asan/%: tests/unit/%.c $(SANITIZED_SRC) $(HEADERS)
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) -Ilibshim -Ikmod $(STD) $(WARNINGS) $(CFLAGS) -MMD -MP \
+	$(CC) $(CPPFLAGS) -Ilibshim -Ikmod $(STD) $(WARNINGS) $(CFLAGS) \
 		$(ASAN_FLAGS) -ftls-model=initial-exec -fno-builtin -o $@ $(filter %.c,$^) \
 		$$(pkg-config --cflags --libs check) -pthread
 
-$(O)/tsan/%: tests/unit/%.c $(SANITIZED_SRC)
+$(O)/tsan/%: tests/unit/%.c $(SANITIZED_SRC) $(HEADERS)
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) -Ilibshim -Ikmod $(STD) $(WARNINGS) $(CFLAGS) -MMD -MP \
+	$(CC) $(CPPFLAGS) -Ilibshim -Ikmod $(STD) $(WARNINGS) $(CFLAGS) \
 		$(TSAN_FLAGS) -fno-builtin -o $@ $(filter %.c,$^) \
 		$$(pkg-config --cflags --libs check) -pthread
 

@@ -8,6 +8,8 @@
  */
 #include "arena.h"
 
+#include <errno.h>
+
 #include "backend.h"
 #include "lock.h"
 #include "meta.h"
@@ -31,10 +33,32 @@
 /* Units purged in one go: bounds the time other purgers wait. */
 #define PURGE_UNITS_MAX 4096
 
+/*
+ * When memory cannot be given back (a filter, a kernel short of memory) it is
+ * not tried for a while, twice as long each time: decommit is advice, and the
+ * retries must not cost more than the memory.
+ */
+#define PAUSE_MIN_MS 100
+#define PAUSE_MAX_MS 10000
+
+/*
+ * Metadata that a region may come to need besides its headers: bitmaps, of at
+ * most 1 KiB a unit (two bits for each block of 16 bytes), and a leaf or two of
+ * the page map.  Set aside with the region, or a process that has used up its
+ * address space would have memory and no way to hand it out.
+ */
+#define META_PER_UNIT ((size_t)1024)
+#define META_PER_REGION (2 * sizeof(struct pagemap_leaf) + 65536)
+
+/*
+ * A region whose reservation has been given back keeps its headers, for stale
+ * looks and for the next region that they are enough for.
+ */
 struct region {
 	struct reservation reservation;
 	struct span *spans;
-	size_t units;
+	size_t units;		/* 0: no reservation */
+	size_t spans_max;
 };
 
 static struct {
@@ -47,6 +71,8 @@ static struct {
 	struct runs dirty;
 	struct runs clean;
 	struct list age;	/* dirty runs, oldest first */
+	uint32_t pause_ms;	/* 0: purging works */
+	uint32_t failed_at;
 	uint64_t purged_units;
 	uint64_t purges;
 	uint64_t allocated;
@@ -127,51 +153,118 @@ static void init(void)
 	arena.initialised = true;
 }
 
-static int add_region(size_t units)
+/* Address space for @units or more, as much as can be had with decency. */
+static int reserve(struct reservation *reservation, size_t units, bool huge)
 {
-	struct region *region = &arena.regions[arena.region_count];
-	size_t wanted = arena.reserved_units * UNIT_SIZE;
 	size_t needed = align_up(units * UNIT_SIZE, REGION_ALIGN);
-	int ret;
+	size_t wanted = arena.reserved_units * UNIT_SIZE;
 
-	if (arena.region_count == REGIONS_MAX)
-		return -1;
 	if (wanted < REGION_FIRST)
 		wanted = REGION_FIRST;
-	if (wanted < needed)
-		wanted = needed;
 	/*
 	 * Where a limit forbids that much (RLIMIT_AS, strict overcommit) an
 	 * eighth is asked for, and so on: the rest of the program needs address
 	 * space too.  At most three retries.
-	 *
-	 * The first reservation goes without huge pages: a small program should
-	 * not pay 2 MiB for its first block.
 	 */
 	for (int tries = 0;; tries++) {
-		ret = tract__backend_reserve(&region->reservation, wanted,
-					     arena.region_count > 0);
-		if (!ret)
-			break;
-		if (tries == 3 || wanted == needed)
-			return -1;
-		wanted = tries == 2 ? needed :
-				      align_up(wanted / 8, REGION_ALIGN);
-		if (wanted < needed)
+		if (wanted < needed || tries == 3)
 			wanted = needed;
+		if (!tract__backend_reserve(reservation, wanted, huge))
+			return 0;
+		if (wanted == needed)
+			return -ENOMEM;
+		wanted = align_up(wanted / 8, REGION_ALIGN);
 	}
-	region->units = wanted / UNIT_SIZE;
-	/* An address range without headers is lost, but that is all. */
-	if (tract__pagemap_add_leaves(region->reservation.base, wanted))
-		return -1;
-	region->spans =
-		tract__meta_alloc((region->units + 1) * sizeof(struct span));
+}
+
+/* A slot of the table for @units, with headers. */
+static struct region *region_slot(size_t units)
+{
+	struct region *region;
+
+	for (unsigned int i = 0; i < arena.region_count; i++) {
+		region = &arena.regions[i];
+		if (!region->units && region->spans_max >= units)
+			return region;
+	}
+	if (arena.region_count == REGIONS_MAX)
+		return NULL;
+	region = &arena.regions[arena.region_count];
+	region->spans = tract__meta_alloc(units * sizeof(struct span));
 	if (!region->spans)
-		return -1;
+		return NULL;
+	region->spans_max = units;
 	arena.region_count++;
-	arena.reserved_units += region->units;
-	insert_run(region, 0, region->units, SPAN_CLEAN, 0);
+	return region;
+}
+
+static int add_region(size_t units)
+{
+	struct reservation reservation;
+	struct region *region;
+
+	/*
+	 * The first goes without huge pages: a small program should not pay
+	 * 2 MiB for its first block.
+	 */
+	if (reserve(&reservation, units, arena.region_count > 0))
+		return -ENOMEM;
+	units = reservation.length / UNIT_SIZE;
+	if (tract__meta_reserve(units * (sizeof(struct span) + META_PER_UNIT) +
+				META_PER_REGION) ||
+	    tract__pagemap_add_leaves(reservation.base, reservation.length))
+		goto undo;
+	region = region_slot(units);
+	if (!region)
+		goto undo;
+	region->reservation = reservation;
+	region->units = units;
+	arena.reserved_units += units;
+	insert_run(region, 0, units, SPAN_CLEAN, 0);
 	return 0;
+undo:
+	tract__backend_release(&reservation);
+	return -ENOMEM;
+}
+
+static bool region_is_free(const struct region *region)
+{
+	size_t i = 0;
+
+	while (i < region->units) {
+		const struct span *span = &region->spans[i];
+
+		if (span->kind != SPAN_DIRTY && span->kind != SPAN_CLEAN)
+			return false;
+		i += span->units;
+	}
+	return region->units > 0;
+}
+
+/*
+ * The last resort when address space is short: reservations nothing is in go
+ * back whole, so that their place can be reserved in one piece.
+ */
+static bool release_free_regions(void)
+{
+	bool any = false;
+
+	for (unsigned int r = 0; r < arena.region_count; r++) {
+		struct region *region = &arena.regions[r];
+		size_t next;
+
+		if (!region_is_free(region))
+			continue;
+		for (size_t i = 0; i < region->units; i = next) {
+			next = i + region->spans[i].units;
+			take(&region->spans[i]);
+		}
+		tract__backend_release(&region->reservation);
+		arena.reserved_units -= region->units;
+		region->units = 0;
+		any = true;
+	}
+	return any;
 }
 
 /* Gives back [@from, @from + @units) of a region, split by what was written. */
@@ -236,7 +329,9 @@ struct span *tract__arena_alloc(size_t units, size_t spare, size_t align,
 		units += spare;
 	else
 		span = find(units + slack);
-	if (!span && !add_region(units + slack))
+	if (!span &&
+	    (!add_region(units + slack) ||
+	     (release_free_regions() && !add_region(units + slack))))
 		span = find(units + slack);
 	if (span) {
 		dirty = span->kind == SPAN_DIRTY;
@@ -366,6 +461,16 @@ static unsigned int collect_due(struct span **runs, uint32_t now, bool all)
 	return count;
 }
 
+static uint32_t next_pause(bool purged)
+{
+	if (purged)
+		return 0;
+	if (!arena.pause_ms)
+		return PAUSE_MIN_MS;
+	return arena.pause_ms < PAUSE_MAX_MS / 2 ? 2 * arena.pause_ms :
+						   PAUSE_MAX_MS;
+}
+
 /* One batch.  True: there may be more. */
 static bool purge_some(bool all)
 {
@@ -389,6 +494,8 @@ static bool purge_some(bool all)
 	}
 	tract__backend_decommit(ranges, count);
 	lock_acquire(&arena.lock);
+	arena.pause_ms = next_pause(ranges[count - 1].done);
+	arena.failed_at = now;
 	for (unsigned int i = 0; i < count; i++) {
 		struct region *region = region_of(runs[i]);
 		size_t index = index_of(runs[i]);
@@ -399,7 +506,7 @@ static bool purge_some(bool all)
 			insert_run(region, index, runs[i]->units, SPAN_CLEAN,
 				   0);
 		} else {
-			/* Tried again a decay later, not now. */
+			/* Tried again a pause later, not now. */
 			insert_run(region, index, runs[i]->units, SPAN_DIRTY,
 				   now);
 			more = false;
@@ -414,7 +521,9 @@ static bool purge_due(uint32_t now)
 	bool due = false;
 
 	lock_acquire(&arena.lock);
-	if (!list_empty(&arena.age) && tract__options.decay_ms != DECAY_NEVER) {
+	if (!list_empty(&arena.age) &&
+	    tract__options.decay_ms != DECAY_NEVER &&
+	    now - arena.failed_at >= arena.pause_ms) {
 		struct span *oldest =
 			container_of(arena.age.next, struct span, age);
 
@@ -450,11 +559,20 @@ bool tract__arena_purge_all(void)
 	return any;
 }
 
+static size_t count_reservations(void)
+{
+	size_t n = 0;
+
+	for (unsigned int r = 0; r < arena.region_count; r++)
+		n += arena.regions[r].units > 0;
+	return n;
+}
+
 void tract__arena_stats(struct arena_stats *stats)
 {
 	lock_acquire(&arena.lock);
 	*stats = (struct arena_stats){
-		.reservations = arena.region_count,
+		.reservations = count_reservations(),
 		.reserved_bytes = arena.reserved_units * UNIT_SIZE,
 		.span_bytes = arena.used_units * UNIT_SIZE,
 		.dirty_bytes = arena.dirty.units * UNIT_SIZE,

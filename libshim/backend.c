@@ -126,6 +126,14 @@ int tract__backend_reserve(struct reservation *r, size_t length, bool huge)
 	return ret;
 }
 
+void tract__backend_release(struct reservation *r)
+{
+	/* The module's object goes with its last mapping. */
+	tract__sys_unmap(r->base, r->length);
+	r->base = NULL;
+	r->length = 0;
+}
+
 /* Marks what the module has done; leaves the rest to madvise(). */
 static void decommit_module(struct decommit *ranges, unsigned int count)
 {
@@ -170,10 +178,13 @@ void tract__backend_decommit(struct decommit *ranges, unsigned int count)
 	lock_release(&backend.lock);
 	decommit_module(ranges, count);
 	for (unsigned int i = 0; i < count; i++) {
-		if (!ranges[i].done)
-			ranges[i].done = !tract__sys_discard(
-				ranges[i].reservation->base + ranges[i].offset,
-				ranges[i].length);
+		if (ranges[i].done)
+			continue;
+		if (tract__sys_discard(ranges[i].reservation->base +
+					       ranges[i].offset,
+				       ranges[i].length))
+			break;
+		ranges[i].done = true;
 	}
 }
 

@@ -35,6 +35,9 @@ struct decommit {
  * zero.  Without @huge, no huge pages.  -ENOMEM.
  */
 int tract__backend_reserve(struct reservation *r, size_t length, bool huge);
+/* Gives a reservation back, all of it. */
+void tract__backend_release(struct reservation *r);
+/* Stops at the first range that can be decommitted in no way. */
 void tract__backend_decommit(struct decommit *ranges, unsigned int count);
 
 /* "module", "plain", or "none" before the first reservation. */

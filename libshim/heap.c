@@ -435,13 +435,14 @@ static void put_heap(struct heap *heap)
 
 /*
  * Destructors of other keys may run after this one, and allocate: the key is
- * set again until the last round, and what comes after that uses the orphans.
+ * set again until the last round but one (the last is where the sanitizers take
+ * leave of a thread), and what comes after that uses the orphans.
  */
 static void thread_exit(void *arg)
 {
 	struct heap *heap = arg;
 
-	if (++exit_rounds < PTHREAD_DESTRUCTOR_ITERATIONS &&
+	if (++exit_rounds < PTHREAD_DESTRUCTOR_ITERATIONS - 1 &&
 	    !pthread_setspecific(exit_key, heap))
 		return;
 	tract__thread_heap = &tract__empty_heap;

@@ -20,6 +20,20 @@ static cold void *fail(void)
 	return NULL;
 }
 
+/*
+ * Memory is short: what the heap keeps for later is given up, which may set a
+ * whole reservation free.
+ */
+static cold void *malloc_large_again(size_t size, size_t align,
+				     size_t *zero_from)
+{
+	void *p;
+
+	tract__heap_collect();
+	p = tract__large_alloc(size, align, false, zero_from);
+	return p ? p : fail();
+}
+
 static noinline void *malloc_large(size_t size, size_t align, bool spare,
 				   size_t *zero_from)
 {
@@ -30,6 +44,15 @@ static noinline void *malloc_large(size_t size, size_t align, bool spare,
 	if (size > PTRDIFF_MAX - align)
 		return fail();
 	p = tract__large_alloc(size, align, spare, zero_from);
+	return likely(p) ? p : malloc_large_again(size, align, zero_from);
+}
+
+static cold void *malloc_class_again(unsigned int class)
+{
+	void *p;
+
+	tract__heap_collect();
+	p = tract__heap_alloc_slow(class);
 	return p ? p : fail();
 }
 
@@ -37,7 +60,7 @@ static noinline void *malloc_slow(unsigned int class)
 {
 	void *p = tract__heap_alloc_slow(class);
 
-	return p ? p : fail();
+	return likely(p) ? p : malloc_class_again(class);
 }
 
 static inline void *malloc_class(unsigned int class)

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "meta.h"
 
+#include <errno.h>
+
 #include "sys.h"
 
 /*
@@ -21,25 +23,33 @@ static struct {
 	uint64_t *free_bits[BITS_SIZES];	/* linked by their first word */
 } meta;
 
+int tract__meta_reserve(size_t size)
+{
+	size_t chunk = meta.chunk ? meta.chunk : CHUNK_MIN;
+	char *p;
+
+	if (size <= (size_t)(meta.end - meta.next))
+		return 0;
+	while (chunk < size)
+		chunk *= 2;
+	p = tract__sys_map(chunk);
+	if (!p)
+		return -ENOMEM;
+	meta.mapped += chunk;
+	meta.chunk = chunk < CHUNK_MAX ? chunk * 2 : CHUNK_MAX;
+	/* What is left of the old chunk was never touched. */
+	meta.next = p;
+	meta.end = p + chunk;
+	return 0;
+}
+
 void *tract__meta_alloc(size_t size)
 {
 	char *p;
 
 	size = align_up(size, 64);
-	if (size > (size_t)(meta.end - meta.next)) {
-		size_t chunk = meta.chunk ? meta.chunk : CHUNK_MIN;
-
-		while (chunk < size)
-			chunk *= 2;
-		p = tract__sys_map(chunk);
-		if (!p)
-			return NULL;
-		meta.mapped += chunk;
-		meta.chunk = chunk < CHUNK_MAX ? chunk * 2 : CHUNK_MAX;
-		/* What is left of the old chunk was never touched. */
-		meta.next = p;
-		meta.end = p + chunk;
-	}
+	if (tract__meta_reserve(size))
+		return NULL;
 	p = meta.next;
 	meta.next += size;
 	return p;

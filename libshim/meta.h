@@ -10,6 +10,12 @@
 
 #include "common.h"
 
+/*
+ * Sees to it that the next @size bytes can be had whatever happens to address
+ * space meanwhile.  -ENOMEM.
+ */
+int tract__meta_reserve(size_t size);
+
 /* @size bytes on a cache line of their own, zero.  NULL: no memory. */
 void *tract__meta_alloc(size_t size);
 
