@@ -36,13 +36,11 @@ static struct field text_field(const char *key, const char *label,
 	return field;
 }
 
-/* The names of the bits that are set; one without a name goes by its number. */
+/* The names of the bits set, as words; one without a name goes by its number. */
 static struct field names_field(const char *key, const char *label, __u64 bits,
 				const char *const *names, size_t count)
 {
-	struct field field = { .kind = FIELD_NAMES,
-			       .key = key,
-			       .label = label };
+	struct field field = { .kind = FIELD_TEXT, .key = key, .label = label };
 	size_t used = 0;
 
 	for (unsigned int bit = 0; bit < 64; bit++) {
@@ -57,7 +55,7 @@ static struct field names_field(const char *key, const char *label, __u64 bits,
 		if (used < sizeof(field.text))
 			used += snprintf(field.text + used,
 					 sizeof(field.text) - used, "%s%s",
-					 used ? "\n" : "", name);
+					 used ? " " : "", name);
 	}
 	return field;
 }

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <libsmartcols/libsmartcols.h>
 #include <stdio.h>
-#include <string.h>
 
 static void format_size(char *text, __u64 bytes)
 {
@@ -29,7 +28,7 @@ static void format_field(const struct output *out, const struct field *field,
 
 	if (field->absent)
 		text[0] = '\0';
-	else if (field->kind == FIELD_TEXT || field->kind == FIELD_NAMES)
+	else if (field->kind == FIELD_TEXT)
 		snprintf(text, FIELD_TEXT_MAX, "%s", field->text);
 	else if (field->kind == FIELD_SIZE && !out->json && !out->bytes)
 		format_size(text, number);
@@ -37,10 +36,6 @@ static void format_field(const struct output *out, const struct field *field,
 		snprintf(text, FIELD_TEXT_MAX, "%llu %%", number);
 	else
 		snprintf(text, FIELD_TEXT_MAX, "%llu", number);
-	/* Only JSON, where a line is an element, has a use for the lines. */
-	if (field->kind == FIELD_NAMES && !out->json)
-		for (char *end = text; (end = strchr(end, '\n'));)
-			*end = ' ';
 }
 
 static struct libscols_table *new_table(const struct output *out,
@@ -64,12 +59,10 @@ static int add_column(struct libscols_table *table, const struct field *field)
 	int flags = SCOLS_FL_RIGHT;
 	int json = SCOLS_JSON_NUMBER;
 
-	if (field->kind == FIELD_TEXT || field->kind == FIELD_NAMES) {
+	if (field->kind == FIELD_TEXT) {
 		flags = 0;
 		json = SCOLS_JSON_STRING;
 	}
-	if (field->kind == FIELD_NAMES)
-		json = SCOLS_JSON_ARRAY_STRING;
 	if (field->width)
 		flags |= SCOLS_FL_STRICTWIDTH;
 	column = scols_table_new_column(table, field->key, field->width, flags);

@@ -18,7 +18,6 @@ enum field_kind {
 	FIELD_COUNT,
 	FIELD_SIZE,
 	FIELD_PERCENT,
-	FIELD_NAMES, /* several names, one a line: an array in JSON */
 };
 
 #define FIELD_TEXT_MAX 128

@@ -94,7 +94,7 @@ point "info: ABI" 1 "$(json 'j["info"][0]["abi_version"]' "$ctl" info --json)"
 point "info: page size" 4096 \
 	"$(json 'j["info"][0]["page_size"]' "$ctl" info --json)"
 point "info: operations" "decommit populate" \
-	"$(json '" ".join(j["info"][0]["operations"])' "$ctl" info --json)"
+	"$(json 'j["info"][0]["operations"]' "$ctl" info --json)"
 
 key='[j["stat"][0][k] for k in ("pid", "command", "reservations", "reserved",
 	"populated", "decommitted", "operations", "refused")]'
@@ -120,7 +120,7 @@ point "stat of a process that has none: it says so" 1 \
 key='[(r["id"], r["pid"], r["reserved"], r["decommitted"], r["flags"])
 	for r in j["reservations"]]'
 point "list --pid" \
-	"[($first, $known, 67108864, 3145728, []), ($second, $known, 33554432, 1048576, ['nodump', 'nohuge'])]" \
+	"[($first, $known, 67108864, 3145728, None), ($second, $known, 33554432, 1048576, 'nodump nohuge')]" \
 	"$(json "$key" "$ctl" list --json --pid "$known")"
 point "list: addresses as in /proc" True \
 	"$(json 'all(r["address"][2:] in open("/proc/'"$known"'/maps").read()
