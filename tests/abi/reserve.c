@@ -165,21 +165,23 @@ static void no_second_way_in(void)
 static void growth(void)
 {
 	struct t_res res = t_reserve(2 * MIB, TRACT_RESERVE_NOHUGE);
+	size_t length = 2 * res.length;
 	char *grown;
 
 	t_fill(res.addr, res.length, 4);
-	grown = mremap(res.addr, res.length, 2 * res.length, MREMAP_MAYMOVE);
+	grown = mremap(res.addr, res.length, length, MREMAP_MAYMOVE);
 	if (grown != MAP_FAILED) {
 		t_note("mremap() grows a reservation");
 		CHECK_EQ(t_nonzero(grown + res.length, res.length), -1,
 			 "behind the end not zero at");
 	} else {
 		grown = res.addr;
+		length = res.length;
 	}
 	CHECK_EQ(t_wrong(grown, res.length, 4), -1, "lost at");
 	CHECK_ERR(t_decommit(&res, res.length, PAGE), -EINVAL,
 		  "DECOMMIT behind the end");
-	munmap(grown, 2 * res.length);
+	munmap(grown, length);
 }
 
 static void ids_unique(void)

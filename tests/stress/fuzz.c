@@ -83,7 +83,7 @@ static void compose(struct fuzzer *f, unsigned int nr, char *at)
 		for (unsigned int i = 0; i < arg->count; i++) {
 			ops[i] = t_make_op(1 + t_below(&f->rnd, 2), f->res.id,
 					   t_below(&f->rnd, 512) * PAGE,
-					   (1 + t_below(&f->rnd, 64)) * PAGE);
+					   (1 + t_below(&f->rnd, 4)) * PAGE);
 			if (ops[i].offset + ops[i].length > f->res.length)
 				ops[i].length = f->res.length - ops[i].offset;
 		}

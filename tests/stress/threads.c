@@ -11,7 +11,7 @@
 
 #include "harness.h"
 
-#define PART_PAGES 256
+#define PART_PAGES 64
 #define PART (PART_PAGES * PAGE)
 #define THREADS_MAX 16
 #define OPS 16
@@ -176,7 +176,7 @@ static void step_own(struct worker *w)
 {
 	static const unsigned int flags[] = { 0, TRACT_RESERVE_NOHUGE,
 					      TRACT_RESERVE_NODUMP };
-	size_t pages = 16 + t_below(&w->rnd, 500);
+	size_t pages = 16 + t_below(&w->rnd, 200);
 	size_t cut = t_below(&w->rnd, pages / 2) & ~1UL;
 	uint64_t seed = t_random(&w->rnd);
 	struct t_res res;

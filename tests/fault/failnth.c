@@ -1,0 +1,334 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Every allocation and every copy that a call makes is made to fail, one after
+ * the other, by /proc/self/fail-nth: n = 1, 2, ... until a run goes through
+ * without a failure.  Each failure has a documented errno, and leaves counters,
+ * map and contents as they were; no page of the failed call stays behind.
+ */
+#include "harness.h"
+
+#define LENGTH (2 * MIB)
+#define NTH_MAX 400
+
+static int nth_fd;
+static struct t_res canary;
+
+/* The next calls of this thread; the n-th chance to fail is taken. */
+static void arm(unsigned int n)
+{
+	char text[16];
+	int len = snprintf(text, sizeof(text), "%u", n);
+
+	if (pwrite(nth_fd, text, len, 0) != len)
+		t_die("fail-nth: %s", strerror(errno));
+}
+
+/* True when the failure was injected. */
+static bool disarm(void)
+{
+	char text[16] = "";
+
+	if (pread(nth_fd, text, sizeof(text) - 1, 0) < 0)
+		t_die("fail-nth: %s", strerror(errno));
+	if (pwrite(nth_fd, "0", 1, 0) != 1)
+		t_die("fail-nth: %s", strerror(errno));
+	return strtol(text, NULL, 10) == 0;
+}
+
+
+static bool is_one_of(int err, const int *list)
+{
+	for (; *list; list++)
+		if (err == *list)
+			return true;
+	return false;
+}
+
+static void report(const char *name, unsigned int places, unsigned int failed)
+{
+	t_note("%s: %u places to fail, %u of them fail the call", name, places,
+	       failed);
+	CHECK(places > 0, "%s: nothing was ever injected", name);
+	CHECK(places < NTH_MAX, "%s: no end after %u places", name, places);
+}
+
+static void check_canary(const char *name, unsigned int n)
+{
+	CHECK_EQ(t_wrong(canary.addr, canary.length, 71), -1,
+		 "%s, %u: canary lost at", name, n);
+}
+
+static void open_device(void)
+{
+	static const int listed[] = { -ENOMEM, -ENFILE, -EMFILE, 0 };
+	unsigned int n, failed = 0;
+
+	for (n = 1; n < NTH_MAX; n++) {
+		bool injected;
+		int fd, err;
+
+		arm(n);
+		fd = open(TRACT_DEVICE, O_RDWR | O_CLOEXEC);
+		err = fd < 0 ? -errno : 0;
+		injected = disarm();
+		if (fd >= 0)
+			close(fd);
+		if (err) {
+			failed++;
+			CHECK(is_one_of(err, listed) || err == -EFAULT,
+			      "open, %u: %s", n, t_errno_name(err));
+		}
+		if (!injected) {
+			CHECK_ERR(err, 0, "open without a failure");
+			break;
+		}
+	}
+	report("open", n - 1, failed);
+}
+
+static void info(void)
+{
+	unsigned int n, failed = 0;
+
+	for (n = 1; n < NTH_MAX; n++) {
+		struct tract_info arg = { .size = sizeof(arg) };
+		bool injected;
+		int err;
+
+		arm(n);
+		err = t_ioctl(TRACT_IOC_INFO, &arg);
+		injected = disarm();
+		failed += err != 0;
+		CHECK(!err || (injected && err == -EFAULT), "INFO, %u: %s", n,
+		      t_errno_name(err));
+		if (!err)
+			CHECK_EQ(arg.out_abi_version, TRACT_ABI_VERSION,
+				 "INFO, %u", n);
+		if (!injected)
+			break;
+	}
+	report("INFO", n - 1, failed);
+}
+
+static void stats(void)
+{
+	static const unsigned int scopes[] = { TRACT_SCOPE_RESERVATION,
+					       TRACT_SCOPE_PROCESS,
+					       TRACT_SCOPE_SYSTEM };
+	struct t_snap before = t_snapshot();
+
+	for (size_t i = 0; i < ARRAY_SIZE(scopes); i++) {
+		unsigned int n, failed = 0;
+
+		for (n = 1; n < NTH_MAX; n++) {
+			struct tract_stats st;
+			bool injected;
+			int err;
+
+			arm(n);
+			err = t_stats(scopes[i], 0,
+				      scopes[i] == TRACT_SCOPE_RESERVATION ?
+					      canary.id :
+					      0,
+				      &st);
+			injected = disarm();
+			failed += err != 0;
+			CHECK(!err || (injected && err == -EFAULT),
+			      "STATS of scope %u, %u: %s", scopes[i], n,
+			      t_errno_name(err));
+			CHECK_UNCHANGED(&before, "STATS, %u", n);
+			if (!injected)
+				break;
+		}
+		report("STATS", n - 1, failed);
+	}
+}
+
+static void reserve(void)
+{
+	static const int listed[] = { -ENOMEM, -EFAULT, 0 };
+	static const unsigned int flags[] = { 0, TRACT_RESERVE_NOHUGE |
+						    TRACT_RESERVE_NODUMP };
+
+	for (size_t i = 0; i < ARRAY_SIZE(flags); i++) {
+		unsigned int n, failed = 0;
+
+		for (n = 1; n < NTH_MAX; n++) {
+			struct t_snap before = t_snapshot();
+			struct t_res res;
+			bool injected;
+			int err;
+
+			arm(n);
+			err = t_reserve_raw(LENGTH, GIB, flags[i], &res);
+			injected = disarm();
+			failed += err != 0;
+			if (err) {
+				CHECK(injected && is_one_of(err, listed),
+				      "RESERVE, %u: %s", n, t_errno_name(err));
+			} else {
+				/* A failure it got over: then it is whole. */
+				t_fill(res.addr, LENGTH, n);
+				CHECK_ERR(t_decommit(&res, 0, PAGE), 0,
+					  "RESERVE, %u: DECOMMIT", n);
+				CHECK_EQ(t_nonzero(res.addr, PAGE), -1,
+					 "RESERVE, %u", n);
+				t_unmap(&res);
+				before.process.out_operations++;
+				before.process.out_decommitted_bytes += PAGE;
+				before.system.out_operations++;
+				before.system.out_decommitted_bytes += PAGE;
+			}
+			CHECK_UNCHANGED(&before, "RESERVE, %u", n);
+			check_canary("RESERVE", n);
+			if (!injected)
+				break;
+		}
+		report("RESERVE", n - 1, failed);
+	}
+}
+
+/* The first of a process makes more than later ones do. */
+static void first_reserve_child(void)
+{
+	static const int listed[] = { -ENOMEM, -EFAULT, 0 };
+	unsigned int n, failed = 0;
+
+	nth_fd = open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC);
+	if (nth_fd < 0)
+		t_die("fail-nth: %s", strerror(errno));
+	for (n = 1; n < NTH_MAX; n++) {
+		struct t_snap before = t_snapshot();
+		struct t_res res;
+		bool injected;
+		int err;
+
+		arm(n);
+		err = t_reserve_raw(LENGTH, 0, 0, &res);
+		injected = disarm();
+		failed += err != 0;
+		if (err)
+			CHECK(injected && is_one_of(err, listed),
+			      "RESERVE, %u: %s", n, t_errno_name(err));
+		else
+			t_unmap(&res);
+		CHECK_UNCHANGED(&before, "first RESERVE, %u", n);
+		if (!injected)
+			break;
+	}
+	report("first RESERVE", n - 1, failed);
+}
+
+static void first_reserve(void)
+{
+	IN_CHILD(first_reserve_child);
+}
+
+/*
+ * A batch of both.  Refused as a whole: nothing was done.  Else each operation
+ * has its own result, and what it says is so.
+ */
+static void batch(void)
+{
+	struct t_res res = t_reserve(LENGTH, TRACT_RESERVE_NOHUGE);
+	unsigned int n, failed = 0, operations_failed = 0;
+
+	for (n = 1; n < NTH_MAX; n++) {
+		struct tract_op ops[3];
+		struct tract_batch result;
+		struct t_snap before;
+		bool injected;
+		int err;
+
+		madvise(res.addr, LENGTH, MADV_DONTNEED);
+		t_fill(res.addr, 64 * PAGE, n);
+		before = t_snapshot();
+		ops[0] = t_make_op(TRACT_OP_DECOMMIT, res.id, 0, 16 * PAGE);
+		ops[1] = t_make_op(TRACT_OP_POPULATE, res.id, 256 * PAGE,
+				   16 * PAGE);
+		ops[2] = t_make_op(TRACT_OP_DECOMMIT, res.id, 32 * PAGE,
+				   16 * PAGE);
+		arm(n);
+		err = t_batch(ops, 3, &result);
+		injected = disarm();
+		if (err) {
+			failed++;
+			CHECK(injected && (err == -ENOMEM || err == -EFAULT),
+			      "BATCH, %u: %s", n, t_errno_name(err));
+			CHECK_EQ(t_wrong(res.addr, 64 * PAGE, n), -1,
+				 "BATCH, %u, %s: dropped at", n,
+				 t_errno_name(err));
+			CHECK_EQ(t_resident(res.addr + 256 * PAGE, 16 * PAGE),
+				 0, "BATCH, %u, %s: populated", n,
+				 t_errno_name(err));
+			CHECK_UNCHANGED(&before, "BATCH, %u", n);
+		} else {
+			CHECK_EQ(result.out_completed, 3, "BATCH, %u", n);
+			CHECK_ERR(ops[0].out_result, 0, "DECOMMIT, %u", n);
+			CHECK_ERR(ops[2].out_result, 0, "DECOMMIT, %u", n);
+			CHECK_EQ(t_nonzero(res.addr, 16 * PAGE), -1,
+				 "BATCH, %u: not dropped at", n);
+			CHECK_EQ(t_wrong(res.addr + 16 * PAGE, 16 * PAGE,
+					 n + 16 * PAGE / 8),
+				 -1, "BATCH, %u: lost at", n);
+			CHECK_EQ(t_nonzero(res.addr + 32 * PAGE, 16 * PAGE), -1,
+				 "BATCH, %u: not dropped at", n);
+			if (ops[1].out_result) {
+				operations_failed++;
+				CHECK_ERR(ops[1].out_result, -ENOMEM,
+					  "POPULATE, %u", n);
+				CHECK(injected, "POPULATE, %u, by itself", n);
+			} else {
+				CHECK_EQ(t_resident(res.addr + 256 * PAGE,
+						    16 * PAGE),
+					 16, "BATCH, %u: populated", n);
+			}
+			CHECK_EQ(result.out_failed, ops[1].out_result != 0,
+				 "BATCH, %u: failed", n);
+		}
+		check_canary("BATCH", n);
+		if (!injected)
+			break;
+	}
+	report("BATCH", n - 1, failed);
+	t_note("BATCH: %u places fail one operation only", operations_failed);
+	t_unmap(&res);
+}
+
+/* A knob of debugfs, if this kernel has it. */
+static void knob(const char *dir, const char *name, const char *value)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "/sys/kernel/debug/%s/%s", dir, name);
+	if (t_write_file(path, value))
+		t_note("no %s", path);
+}
+
+int main(void)
+{
+	t_begin("failnth", 170);
+	t_fd();
+	nth_fd = open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC);
+	if (nth_fd < 0)
+		t_skip_all("this kernel has no /proc/self/fail-nth");
+	/* Any allocation may fail, those that could wait included. */
+	knob("failslab", "ignore-gfp-wait", "N");
+	knob("fail_page_alloc", "ignore-gfp-wait", "N");
+	knob("fail_page_alloc", "ignore-gfp-highmem", "N");
+	knob("fail_page_alloc", "min-order", "0");
+	knob("failslab", "verbose", "0");
+	knob("fail_page_alloc", "verbose", "0");
+	knob("fail_usercopy", "verbose", "0");
+	canary = t_reserve(LENGTH, 0);
+	t_fill(canary.addr, LENGTH, 71);
+	RUN(open_device);
+	RUN(info);
+	RUN(stats);
+	RUN(first_reserve);
+	RUN(reserve);
+	RUN(batch);
+	t_unmap(&canary);
+	CHECK_EQ(t_process_stats().out_reservations, 0, "left over");
+	return t_end();
+}
