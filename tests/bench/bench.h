@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What every benchmark program shares: options, a random sequence, memory
+ * figures and the result line.
+ *
+ * A program computes a checksum over the contents of the blocks it was given;
+ * for a seed and the same arguments it is the same under every allocator, or
+ * one of them is broken.
+ *
+ *   --json     one JSON line on stdout, instead of the readable one
+ *   --seed=N   1 unless given
+ *   --settle   a second of light activity before the final RSS is taken; its
+ *              time is not counted
+ *   --verbose  progress on stderr
+ */
+#ifndef TESTS_BENCH_H
+#define TESTS_BENCH_H
+
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+static const char *bench_name;
+static uint64_t bench_seed = 1;
+static bool bench_json, bench_settle, bench_verbose;
+static double bench_wall, bench_cpu;
+
+static inline uint64_t bench_mix(uint64_t x)
+{
+	x += 0x9e3779b97f4a7c15;
+	x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9;
+	x = (x ^ (x >> 27)) * 0x94d049bb133111eb;
+	return x ^ (x >> 31);
+}
+
+/* Cheap, so that the allocator is what is measured. */
+static inline uint64_t bench_random(uint64_t *state)
+{
+	uint64_t x = *state;
+
+	x ^= x << 13;
+	x ^= x >> 7;
+	x ^= x << 17;
+	*state = x;
+	return x * 0x2545f4914f6cdd1d >> 16;
+}
+
+static inline uint64_t bench_stream(uint64_t number)
+{
+	return bench_mix(bench_seed * 1000003 + number) | 1;
+}
+
+static inline double bench_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec + now.tv_nsec * 1e-9;
+}
+
+static inline void bench_sleep(double seconds)
+{
+	struct timespec left = { (time_t)seconds,
+				 (seconds - (time_t)seconds) * 1e9 };
+
+	nanosleep(&left, NULL);
+}
+
+static inline double bench_cpu_now(void)
+{
+	struct rusage usage;
+
+	getrusage(RUSAGE_SELF, &usage);
+	return usage.ru_utime.tv_sec + usage.ru_stime.tv_sec +
+	       (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1e-6;
+}
+
+/* No malloc in these two: they are called while it is measured. */
+static inline long bench_rss(void)
+{
+	long size = 0, resident = 0;
+	char text[256];
+	int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+
+	if (fd >= 0)
+		close(fd);
+	if (n <= 0)
+		return -1;
+	text[n] = 0;
+	if (sscanf(text, "%ld %ld", &size, &resident) != 2)
+		return -1;
+	return resident * (sysconf(_SC_PAGESIZE) / 1024);
+}
+
+static inline long bench_vmas(void)
+{
+	char text[4096];
+	long lines = 0;
+	ssize_t n, i;
+	int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return -1;
+	while ((n = read(fd, text, sizeof(text))) > 0)
+		for (i = 0; i < n; i++)
+			lines += text[i] == '\n';
+	close(fd);
+	return lines;
+}
+
+static inline void bench_die(const char *why)
+{
+	fprintf(stderr, "%s: %s\n", bench_name, why);
+	exit(1);
+}
+
+static inline void *bench_need(void *p)
+{
+	if (!p)
+		bench_die("no memory");
+	return p;
+}
+
+/* Takes the options out of argv; @options gets those that are not common. */
+static inline void bench_start(const char *name, int *argc, char **argv,
+			       bool (*option)(const char *))
+{
+	int from, to = 1;
+
+	bench_name = name;
+	for (from = 1; from < *argc; from++) {
+		const char *word = argv[from];
+
+		if (!strcmp(word, "--json"))
+			bench_json = true;
+		else if (!strcmp(word, "--settle"))
+			bench_settle = true;
+		else if (!strcmp(word, "--verbose"))
+			bench_verbose = true;
+		else if (!strncmp(word, "--seed=", 7))
+			bench_seed = strtoull(word + 7, NULL, 0);
+		else if (strncmp(word, "--", 2))
+			argv[to++] = argv[from];
+		else if (!option || !option(word))
+			bench_die("an option is unknown");
+	}
+	*argc = to;
+	bench_wall = bench_now();
+	bench_cpu = bench_cpu_now();
+}
+
+/* The numbered argument, or what it is by default. */
+static inline unsigned long bench_arg(int argc, char **argv, int n,
+				      unsigned long otherwise)
+{
+	return argc > n ? strtoul(argv[n], NULL, 0) : otherwise;
+}
+
+/* Ends the program's measurement; @ops is what was done, each malloc one. */
+static inline int bench_end(uint64_t ops, uint64_t checksum)
+{
+	double wall = bench_now() - bench_wall;
+	double cpu = bench_cpu_now() - bench_cpu;
+	struct rusage usage;
+	int i;
+
+	getrusage(RUSAGE_SELF, &usage);
+	for (i = 0; bench_settle && i < 10; i++) {
+		bench_sleep(0.1);
+		free(malloc(100));
+	}
+	if (bench_json)
+		printf("{\"name\": \"%s\", \"wall\": %.6f, \"cpu\": %.6f, "
+		       "\"ops\": %llu, \"peak_rss\": %ld, \"final_rss\": %ld, "
+		       "\"vmas\": %ld, \"checksum\": \"%016llx\"}\n",
+		       bench_name, wall, cpu, (unsigned long long)ops,
+		       usage.ru_maxrss, bench_rss(), bench_vmas(),
+		       (unsigned long long)checksum);
+	else
+		printf("%s: %.3f s, CPU %.3f s, %llu operations, %.2f M/CPU s, "
+		       "peak RSS %ld KiB, final %ld, %ld VMAs, checksum "
+		       "%016llx\n",
+		       bench_name, wall, cpu, (unsigned long long)ops,
+		       ops / cpu / 1e6, usage.ru_maxrss, bench_rss(),
+		       bench_vmas(), (unsigned long long)checksum);
+	return 0;
+}
+
+#endif /* TESTS_BENCH_H */
