@@ -23,10 +23,10 @@ START_TEST(check_accepts_exactly_the_parts)
 			for (unsigned int o = 0; o <= 2 * SPACE; o++)
 				for (unsigned int l = 0; l <= 2 * SPACE; l++) {
 					const struct tract_range r = { o, l };
-					const bool good =
-						o % grain == 0 &&
-						l % grain == 0 && l > 0 &&
-						o + l <= limit;
+					const bool good = o % grain == 0 &&
+							  l % grain == 0 &&
+							  l > 0 &&
+							  o + l <= limit;
 
 					ck_assert_msg(
 						tract_range_check(&r, limit,
@@ -41,9 +41,10 @@ END_TEST
 START_TEST(check_survives_the_edges_of_64_bits)
 {
 	const uint64_t page = 4096, last = -page;
-	const uint64_t values[] = { 0,	   page,       last - page,
-				    last,  1ull << 63, (1ull << 63) - page,
-				    1ull << 62, (1ull << 63) + page };
+	const uint64_t values[] = { 0,		 page,
+				    last - page, last,
+				    1ull << 63,	 (1ull << 63) - page,
+				    1ull << 62,	 (1ull << 63) + page };
 	const size_t n = sizeof(values) / sizeof(values[0]);
 
 	for (size_t i = 0; i < n; i++)
@@ -54,13 +55,11 @@ START_TEST(check_survives_the_edges_of_64_bits)
 				const unsigned __int128 end =
 					(unsigned __int128)values[i] +
 					values[j];
-				const bool good = values[j] &&
-						  end <= values[k];
+				const bool good = values[j] && end <= values[k];
 
-				ck_assert_int_eq(tract_range_check(&r,
-								   values[k],
-								   page),
-						 good ? 0 : -EINVAL);
+				ck_assert_int_eq(
+					tract_range_check(&r, values[k], page),
+					good ? 0 : -EINVAL);
 			}
 }
 END_TEST
