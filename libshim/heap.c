@@ -28,7 +28,7 @@
 #include "report.h"
 
 /* Full spans are offered for allocation again when this part of them is free. */
-#define PARTIAL_FRACTION 16
+#define PARTIAL_FRACTION 8
 
 static uint64_t no_blocks;
 
@@ -79,12 +79,13 @@ static bool bit_is_set(const uint64_t *bits, uint64_t index)
 	return read_once(&bits[index / 64]) >> index % 64 & 1;
 }
 
-static uint32_t count_free(const struct span *span)
+/* Blocks out, remote frees that are not collected included. */
+static uint32_t count_used(const struct span *span)
 {
-	uint32_t n = 0;
+	uint32_t n = (uint32_t)span->block_count;
 
 	for (unsigned int i = 0; i < span->words; i++)
-		n += (uint32_t)__builtin_popcountll(
+		n -= (uint32_t)__builtin_popcountll(
 			read_once(&span->free_bits[i]));
 	return n;
 }
@@ -170,8 +171,8 @@ static void set_partial(struct heap *heap, struct span *span, uint32_t used)
 static void set_full_or_partial(struct heap *heap, struct span *span,
 				uint32_t used)
 {
-	uint32_t enough = span->block_count / PARTIAL_FRACTION;
-	uint32_t free_now = span->block_count - used;
+	uint32_t enough = (uint32_t)span->block_count / PARTIAL_FRACTION;
+	uint32_t free_now = (uint32_t)span->block_count - used;
 
 	if (!enough)
 		enough = 1;
@@ -221,8 +222,7 @@ static bool settle(struct heap *heap, struct span *span)
 		untouch(span);
 		collect_bits(span);
 	}
-	set_full_or_partial(heap, span,
-			    span->block_count - count_free(span));
+	set_full_or_partial(heap, span, count_used(span));
 	return retire_empty(span);
 }
 
@@ -259,17 +259,20 @@ static bool find_word(struct bin *bin, unsigned int from)
 	return false;
 }
 
+/* By the heap's thread alone, lock or not: the words and the bin are its own. */
+static bool find_next_word(struct bin *bin)
+{
+	return bin->span &&
+	       find_word(bin, (unsigned int)(bin->word - bin->span->free_bits));
+}
+
 static bool refill_from_current(struct bin *bin)
 {
 	struct span *span = bin->span;
-	unsigned int from;
 
-	if (!span)
-		return false;
-	from = (unsigned int)(bin->word - span->free_bits);
-	if (find_word(bin, from))
+	if (find_next_word(bin))
 		return true;
-	if (!is_touched(span))
+	if (!span || !is_touched(span))
 		return false;
 	untouch(span);
 	collect_bits(span);
@@ -500,20 +503,28 @@ static struct heap *thread_heap(void)
 	return heap;
 }
 
-void *tract__heap_alloc_slow(unsigned int class)
+static noinline void *alloc_locked(struct heap *heap, unsigned int class)
 {
-	struct heap *heap = thread_heap();
 	void *p;
 
-	if (unlikely(!heap))
-		heap = &orphans;
 	lock_acquire(&heap->lock);
-	p = bin_pop(&heap->bins[class]);
-	if (!p)
-		p = refill(heap, class);
+	p = refill(heap, class);
 	lock_release(&heap->lock);
 	tract__arena_tick();
 	return p;
+}
+
+void *tract__heap_alloc_slow(unsigned int class)
+{
+	struct heap *heap = thread_heap();
+	struct bin *bin;
+
+	if (unlikely(!heap))
+		return alloc_locked(&orphans, class);
+	bin = &heap->bins[class];
+	if (find_next_word(bin))
+		return bin_pop(bin);
+	return alloc_locked(heap, class);
 }
 
 /* --- frees ----------------------------------------------------------------- */
@@ -591,17 +602,18 @@ static void free_remote(struct span *span, void *p, uint64_t index)
 /* By the owner, of a span with remote frees. */
 static void free_touched(struct span *span, void *p, uint64_t index)
 {
-	uint64_t *word = &span->free_bits[index / 64];
-	uint64_t bit = 1ull << index % 64;
-	uint32_t countdown;
+	uint64_t *at = &span->free_bits[index / 64];
+	uint64_t word = read_once(at);
+	bool zero;
 
-	if (unlikely((read_once(word) & bit) ||
+	if (unlikely(bit_test_and_set(&word, index) ||
 		     bit_is_set(span->remote_bits, index)))
 		tract__report_corruption("double free", p);
-	write_once(word, read_once(word) | bit);
-	countdown = read_once(&span->countdown) - 1;
-	__atomic_store_n(&span->countdown, countdown, __ATOMIC_SEQ_CST);
-	if (!countdown || looks_empty(span) || has_room(span))
+	write_once(at, word);
+	zero = count_down(&span->countdown);
+	/* Pairs with the adding to remote_freed in free_remote(). */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	if (zero || looks_empty(span) || has_room(span))
 		tract__heap_span_event(span);
 }
 

@@ -19,6 +19,7 @@
 #ifndef TRACT_HEAP_H
 #define TRACT_HEAP_H
 
+#include "bitops.h"
 #include "lock.h"
 #include "size_class.h"
 #include "span.h"
@@ -28,8 +29,7 @@ struct bin {
 	uint64_t *word;
 	char *word_base;
 	struct span *span;	/* NULL: none, word is that of no span */
-	uint32_t block_size;
-	uint32_t reserved;
+	uint64_t block_size;
 };
 
 struct heap {
@@ -69,16 +69,19 @@ void tract__heap_fork_prepare(void);
 void tract__heap_fork_parent(void);
 void tract__heap_fork_child(void);
 
+/* Takes a block of @word, which is the bin's and not 0. */
+static inline void *bin_take(struct bin *bin, uint64_t word)
+{
+	write_once(bin->word, word & (word - 1));
+	return bin->word_base + bit_lowest(word) * bin->block_size;
+}
+
 /* A block, or NULL when the bin's word is used up. */
 static inline void *bin_pop(struct bin *bin)
 {
 	uint64_t word = read_once(bin->word);
 
-	if (unlikely(!word))
-		return NULL;
-	write_once(bin->word, word & (word - 1));
-	return bin->word_base +
-	       (size_t)__builtin_ctzll(word) * bin->block_size;
+	return word ? bin_take(bin, word) : NULL;
 }
 
 #endif

@@ -65,9 +65,12 @@ static noinline void *malloc_slow(unsigned int class)
 
 static inline void *malloc_class(unsigned int class)
 {
-	void *p = bin_pop(&tract__thread_heap->bins[class]);
+	struct bin *bin = &tract__thread_heap->bins[class];
+	uint64_t word = read_once(bin->word);
 
-	return likely(p) ? p : malloc_slow(class);
+	if (unlikely(!word))
+		return malloc_slow(class);
+	return bin_take(bin, word);
 }
 
 static noinline void *malloc_medium(size_t size)
@@ -102,7 +105,12 @@ static noinline void free_slow(struct span *span, void *p)
 	}
 }
 
-static cold void free_corrupt(const char *what, const void *p)
+/*
+ * Does not return, but must not say so: a call that does not return needs a
+ * stack frame in its caller, a tail call does not.
+ */
+static __attribute__((__noipa__, __cold__)) void free_corrupt(const char *what,
+							       const void *p)
 {
 	tract__report_corruption(what, p);
 }
@@ -110,9 +118,8 @@ static cold void free_corrupt(const char *what, const void *p)
 void tract__free(void *p)
 {
 	struct span *span = pagemap_find(p);
-	uint64_t index, word, bit;
+	uint64_t index, word;
 	uint64_t *at;
-	uint32_t countdown;
 
 	if (unlikely(read_once(&span->owner) !=
 		     (uintptr_t)tract__thread_heap)) {
@@ -125,20 +132,17 @@ void tract__free(void *p)
 		return;
 	}
 	at = &span->free_bits[index / 64];
-	bit = 1ull << index % 64;
 	word = read_once(at);
-	if (unlikely(word & bit)) {
+	if (unlikely(bit_test_and_set(&word, index))) {
 		free_corrupt("double free", p);
 		return;
 	}
-	write_once(at, word | bit);
+	write_once(at, word);
 	/*
 	 * Release: who sees the count (and may retire the span for it) sees the
 	 * bit as well.  The span is not ours any more after this.
 	 */
-	countdown = read_once(&span->countdown) - 1;
-	__atomic_store_n(&span->countdown, countdown, __ATOMIC_RELEASE);
-	if (unlikely(!countdown))
+	if (unlikely(count_down(&span->countdown)))
 		tract__heap_span_event(span);
 }
 
@@ -216,7 +220,7 @@ void *tract__realloc(void *p, size_t size)
 	span = pagemap_find(p);
 	usable = tract__usable_size(p);
 	if (unlikely(!usable))
-		free_corrupt("invalid realloc", p);
+		tract__report_corruption("invalid realloc", p);
 	if (span->kind == SPAN_SMALL) {
 		/* Half empty is let pass: moving costs more than it saves. */
 		if (size <= usable && size >= usable / 2)

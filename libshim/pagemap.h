@@ -16,7 +16,8 @@
 #define LEAF_SHIFT 30
 #define LEAF_UNITS ((size_t)1 << (LEAF_SHIFT - UNIT_SHIFT))
 /* User addresses have 47 bits, and more only for who asks for them. */
-#define ROOT_COUNT ((size_t)1 << (47 - LEAF_SHIFT))
+#define ADDRESS_BITS 47
+#define ROOT_COUNT ((size_t)1 << (ADDRESS_BITS - LEAF_SHIFT))
 
 struct pagemap_leaf {
 	struct span *spans[LEAF_UNITS];
@@ -33,10 +34,12 @@ static inline struct span *pagemap_find(const void *p)
 	struct pagemap_leaf *leaf;
 	struct span *span;
 
-	if (unlikely(addr >> LEAF_SHIFT >= ROOT_COUNT))
-		return &tract__foreign_span;
+	/*
+	 * An address of more than 47 bits is looked up as if it had no more:
+	 * whoever compares all of it with the span's base finds out.
+	 */
 	/* Pairs with the release in tract__pagemap_add_leaves(). */
-	leaf = __atomic_load_n(&tract__pagemap_root[addr >> LEAF_SHIFT],
+	leaf = __atomic_load_n(&tract__pagemap_root[addr >> LEAF_SHIFT & (ROOT_COUNT - 1)],
 			       __ATOMIC_ACQUIRE);
 	if (unlikely(!leaf))
 		return &tract__foreign_span;

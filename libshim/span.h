@@ -61,15 +61,14 @@ struct span {
 	 */
 	uint32_t countdown;
 	uint32_t used_base;
-	uint32_t block_count;
+	uint64_t block_count;
 	uint32_t block_size;
+	uint32_t units;		/* of the run */
+	uint16_t words;		/* of each bitmap */
 	uint8_t shift;		/* block_size is odd part << shift */
 	uint8_t class;
 	uint8_t kind;
 	uint8_t state;
-	uint16_t words;		/* of each bitmap */
-	uint16_t reserved;
-	uint32_t units;		/* of the run */
 
 	/* Second: what others write, and lists. */
 	uint64_t *remote_bits;
@@ -110,6 +109,7 @@ static inline uint64_t span_index(const struct span *span, const void *p)
 		     span->inverse;
 	unsigned int shift = span->shift;
 
+	/* The compiler knows a rotation when it sees one. */
 	return q >> shift | q << (-shift & 63);
 }
 

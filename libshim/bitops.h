@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Three steps of the fast paths in as few instructions as the machine has.
+ *
+ * The C forms say what they do; compilers do not find the x86-64 instructions
+ * for them by themselves, because the accesses are atomic ones.
+ */
+#ifndef TRACT_BITOPS_H
+#define TRACT_BITOPS_H
+
+#include "common.h"
+
+/* Index of the lowest bit set; @word is not 0. */
+static inline uint64_t bit_lowest(uint64_t word)
+{
+#if defined(__x86_64__)
+	uint64_t index;
+
+	/* tzcnt where there is one, and its older self where not. */
+	__asm__("rep bsfq %1, %0" : "=r"(index) : "r"(word) : "cc");
+	return index;
+#else
+	return (uint64_t)__builtin_ctzll(word);
+#endif
+}
+
+/* Sets bit @index modulo 64 of *@word; was it set? */
+static inline bool bit_test_and_set(uint64_t *word, uint64_t index)
+{
+#if defined(__x86_64__)
+	bool was;
+
+	__asm__("btsq %2, %0" : "+r"(*word), "=@ccc"(was) : "r"(index));
+	return was;
+#else
+	uint64_t bit = 1ull << index % 64;
+	bool was = *word & bit;
+
+	*word |= bit;
+	return was;
+#endif
+}
+
+/*
+ * Takes one from *@count, which only the caller writes, as a release store; is
+ * it 0 now?
+ */
+static inline bool count_down(uint32_t *count)
+{
+#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
+	bool zero;
+
+	__asm__ volatile("subl $1, %0"
+			 : "+m"(*count), "=@ccz"(zero)
+			 :
+			 : "memory");
+	return zero;
+#else
+	uint32_t n = read_once(count) - 1;
+
+	__atomic_store_n(count, n, __ATOMIC_RELEASE);
+	return !n;
+#endif
+}
+
+#endif
