@@ -59,15 +59,17 @@ bool tract_range_merge(struct tract_range *range,
 
 /*
  * Bytes of the next piece of @range, @done bytes of which are behind us; 0 at
- * the end.  Pieces end at multiples of @size, a power of two, so that a huge
+ * the end.  No piece is larger than @size, a power of two, and what is not
+ * larger is one piece.  The others end at multiples of @size, so that a huge
  * page no larger than that is never cut by the chunking itself.
  */
 __u64 tract_range_piece(const struct tract_range *range, __u64 done, __u64 size)
 {
-	__u64 room = size - ((range->offset + done) & (size - 1));
 	__u64 left = range->length - done;
 
-	return left < room ? left : room;
+	if (left <= size)
+		return left;
+	return size - ((range->offset + done) & (size - 1));
 }
 
 /* Is @part, a part of @range, within the first @done bytes of it? */

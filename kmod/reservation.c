@@ -118,7 +118,7 @@ static int tract_file_mmap(struct file *file, struct vm_area_struct *vma)
 		flags |= VM_DONTDUMP;
 	if (res->flags & TRACT_RESERVE_NOHUGE)
 		flags |= VM_NOHUGEPAGE;
-	if (!res->zap_locked)
+	if (!res->takes_mmap_lock)
 		flags |= VM_DONTEXPAND;
 	tract_compat_vm_flags_set(vma, flags);
 	vma_set_anonymous(vma);
@@ -238,9 +238,9 @@ static struct file *reservation_create(const struct tract_reserve *args)
 	res->flags = args->flags;
 	res->length = args->length;
 	res->align = args->align ?: TRACT_ALIGN_MIN;
-	res->zap_locked = IS_ENABLED(CONFIG_TRANSPARENT_HUGEPAGE) &&
-			  !TRACT_COMPAT_LOCKLESS_HUGE &&
-			  !(args->flags & TRACT_RESERVE_NOHUGE);
+	res->takes_mmap_lock = IS_ENABLED(CONFIG_TRANSPARENT_HUGEPAGE) &&
+			       !TRACT_COMPAT_LOCKLESS_HUGE &&
+			       !(args->flags & TRACT_RESERVE_NOHUGE);
 	res->mm = current->mm;
 	res->owner = tract_owner_charge(res->length);
 	if (IS_ERR(res->owner)) {

@@ -33,7 +33,7 @@ struct tract_reservation {
 	u64 align;
 	u64 address; /* where it was made; what is there now is not known */
 	u32 flags; /* TRACT_RESERVE_* */
-	bool zap_locked; /* a zap takes mmap_lock for reading: compat.h */
+	bool takes_mmap_lock; /* for reading, to zap: compat.h */
 	struct tract_counters counters;
 };
 

@@ -28,7 +28,11 @@
 #include "compat.h"
 #include "zap.h"
 
-/* Bytes zapped under one hold of the lock. */
+/*
+ * Bytes zapped under one hold of the lock.  An operation of up to this size is
+ * refused or carried out whole; a fork may come between the pieces of a larger
+ * one, which then ends with -EBUSY after a part of it.
+ */
 #define ZAP_PIECE SZ_32M
 
 static struct vm_area_struct *vma_of(struct rb_node *node)
@@ -105,12 +109,12 @@ static int zap_piece(struct tract_reservation *res, u64 offset, u64 length)
 	int err;
 
 	/* See compat.h; the order of the two locks is that of mmap(). */
-	if (res->zap_locked && mmap_read_lock_killable(current->mm))
+	if (res->takes_mmap_lock && mmap_read_lock_killable(current->mm))
 		return -EINTR;
 	i_mmap_lock_read(res->inode->i_mapping);
 	err = zap_locked(res, offset, length);
 	i_mmap_unlock_read(res->inode->i_mapping);
-	if (res->zap_locked)
+	if (res->takes_mmap_lock)
 		mmap_read_unlock(current->mm);
 	return err;
 }

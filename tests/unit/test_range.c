@@ -126,17 +126,19 @@ START_TEST(pieces_cover_the_range_and_end_at_their_size)
 		for (uint64_t o = 0; o < 2 * SPACE; o++)
 			for (uint64_t l = 1; l <= 3 * SPACE; l++) {
 				const struct tract_range r = { o, l };
-				uint64_t done = 0, piece;
+				uint64_t done = 0, piece, n = 0;
 
 				while ((piece = tract_range_piece(&r, done,
 								  size))) {
 					ck_assert_uint_le(piece, size);
+					n++;
 					done += piece;
 					ck_assert_uint_le(done, l);
 					ck_assert(done == l ||
 						  (o + done) % size == 0);
 				}
 				ck_assert_uint_eq(done, l);
+				ck_assert(l > size || n == 1);
 			}
 }
 END_TEST
