@@ -129,12 +129,16 @@ struct tract_reserve {
 /**
  * enum tract_op_code - operations of a batch
  * @TRACT_OP_DECOMMIT: drop the pages; the range reads as zero afterwards.  Takes
- *	no mmap_lock (see TRACT_FEATURE_LOCKLESS_HUGE) and changes no VMA.
- *	Pages that the owner has locked or pinned behave as with
- *	truncation: the range reads as zero, a pin keeps its old page.
+ *	no mmap_lock (see TRACT_FEATURE_LOCKLESS_HUGE) and changes no VMA.  A
+ *	pinned page behaves as with truncation: the range reads as zero, the
+ *	pin keeps its old page.  mlock() has no effect on a reservation, or, on
+ *	kernels without TRACT_FEATURE_LOCKLESS_HUGE and without
+ *	TRACT_RESERVE_NOHUGE, does not keep its pages from being dropped.
  *	The caller must not use the range until the call returns.  -EBUSY, and
  *	nothing dropped, while a forked child maps the reservation
- *	and TRACT_FEATURE_SHARED_ZAP is absent: use madvise() then.
+ *	and TRACT_FEATURE_SHARED_ZAP is absent: use madvise() then.  (A range
+ *	of more than 32 MiB is dropped in pieces: what went before a child
+ *	appeared stays dropped.)
  * @TRACT_OP_POPULATE: fault the range in for writing; contents stay.  Takes
  *	mmap_lock for reading, a bounded piece at a time.  -ENOENT where the
  *	owner has unmapped or replaced a part of the range, -ENOMEM when there
