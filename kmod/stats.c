@@ -94,9 +94,12 @@ static bool may_see(struct tract_reservation *res)
 	if (res->mm == current->mm)
 		return true;
 	task = get_owner_task(res);
-	/* The memory of a process that is gone, in its children. */
+	/*
+	 * In the children of a process that is gone: nobody's to ask about, so
+	 * for those who may ask about the system.
+	 */
 	if (!task)
-		return ns_capable_noaudit(res->mm->user_ns, CAP_SYS_PTRACE);
+		return ns_capable_noaudit(&init_user_ns, CAP_SYS_PTRACE);
 	may = may_ask(task);
 	put_task_struct(task);
 	return may;
