@@ -10,6 +10,7 @@
 # Nothing here needs root or touches the running kernel.
 
 CC ?= gcc
+CXX ?= g++
 KDIR ?= /lib/modules/$(shell uname -r)/build
 PREFIX ?= /usr/local
 O ?= build
@@ -35,7 +36,8 @@ CTL_OBJ := $(CTL_SRC:%.c=$(O)/obj/%.o)
 
 # One program a file.
 BENCH := $(patsubst %.c,$(O)/%,$(wildcard tests/bench/*.c))
-API := $(patsubst %.c,$(O)/%,$(wildcard tests/api/*.c))
+API := $(patsubst %.c,$(O)/%,$(wildcard tests/api/*.c)) \
+       $(patsubst %.cc,$(O)/%,$(wildcard tests/api/*.cc))
 ABI := $(patsubst %.c,$(O)/%,$(wildcard tests/abi/*.c))
 STRESS := $(patsubst %.c,$(O)/%,$(wildcard tests/stress/*.c))
 FAULT := $(patsubst %.c,$(O)/%,$(wildcard tests/fault/*.c))
@@ -96,6 +98,11 @@ $(O)/tests/%: tests/%.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) -Itests $(STD) $(WARNINGS) -fno-builtin $(CFLAGS) -MMD -MP -o $@ $< \
 		-pthread -ldl -lm
+
+$(O)/tests/%: tests/%.cc
+	@mkdir -p $(@D)
+	$(CXX) $(CPPFLAGS) -Itests -std=c++17 -Wall -Wextra -Wshadow -fno-builtin \
+		$(CFLAGS) -MMD -MP -o $@ $< -pthread -ldl -lm
 
 # Out of tree: several kernels can be built side by side, MO= names the place.
 module:

@@ -37,8 +37,10 @@ static void natural(void)
 		p[0] = p[size - 1] = 1;
 		free(p);
 	}
-	tap_ok(!bad, "malloc and calloc align to 16 (8 below 16 bytes): "
-		     "%zu sizes did not, the first %zu", bad, first);
+	tap_ok(!bad,
+	       "malloc and calloc align to 16 (8 below 16 bytes): "
+	       "%zu sizes did not, the first %zu",
+	       bad, first);
 }
 
 static void *allocate(int how, size_t align, size_t size)
@@ -64,7 +66,9 @@ static void powers_of_two(uint64_t *state)
 {
 	static const char *const names[] = { "aligned_alloc", "memalign",
 					     "posix_memalign" };
-	enum { LIVE = 6 };
+	enum {
+		LIVE = 6
+	};
 	size_t align, size, sizes[LIVE];
 	unsigned char *p[LIVE], *q;
 	unsigned int bad, null, broken, short_;
@@ -112,15 +116,17 @@ static void powers_of_two(uint64_t *state)
 		}
 		tap_ok(!bad && !null && !broken && !short_,
 		       "alignment %zu: %u misaligned, %u NULL, %u broken, "
-		       "%u short", align, bad, null, broken, short_);
+		       "%u short",
+		       align, bad, null, broken, short_);
 	}
 }
 
 static void refusals(void)
 {
-	static const size_t wrong[] = { 0, 1, 2,  3,	4,    5,       6,
-					7, 9, 12, 24,	48,   100,     4095,
-					4097,	  SIZE_MAX, SIZE_MAX / 2 };
+	static const size_t wrong[] = { 0,	  1,	       2,   3,	  4,
+					5,	  6,	       7,   9,	  12,
+					24,	  48,	       100, 4095, 4097,
+					SIZE_MAX, SIZE_MAX / 2 };
 	unsigned int i, bad = 0;
 	void *p;
 	int ret;
@@ -134,13 +140,15 @@ static void refusals(void)
 			bad++;
 		}
 	}
-	tap_ok(!bad, "posix_memalign: EINVAL for what is no power of two times "
-		     "sizeof(void *); %u were accepted", bad);
+	tap_ok(!bad,
+	       "posix_memalign: EINVAL for what is no power of two times "
+	       "sizeof(void *); %u were accepted",
+	       bad);
 
 	p = &i;
 	ret = posix_memalign(&p, (size_t)1 << 62, 100);
-	tap_ok(ret == ENOMEM && p == &i,
-	       "posix_memalign(2^62) is ENOMEM: %d", ret);
+	tap_ok(ret == ENOMEM && p == &i, "posix_memalign(2^62) is ENOMEM: %d",
+	       ret);
 	p = &i;
 	ret = posix_memalign(&p, 4096, SIZE_MAX - 4000);
 	tap_ok(ret == ENOMEM && p == &i,
@@ -164,8 +172,10 @@ static void refusals(void)
 		bad += p && ((uintptr_t)p & 7);
 		free(p);
 	}
-	tap_ok(!bad, "aligned_alloc and memalign survive odd alignments; %u "
-		     "results not aligned to 8", bad);
+	tap_ok(!bad,
+	       "aligned_alloc and memalign survive odd alignments; %u "
+	       "results not aligned to 8",
+	       bad);
 }
 
 static void pages(void)
@@ -179,7 +189,8 @@ static void pages(void)
 		bad += ((uintptr_t)p | (uintptr_t)q) & (page - 1) ? 1 : 0;
 		memset(p, 1, size);
 		memset(q, 1, (size + page - 1) & ~(page - 1));
-		bad += malloc_usable_size(q) < ((size + page - 1) & ~(page - 1));
+		bad += malloc_usable_size(q) <
+		       ((size + page - 1) & ~(page - 1));
 		free(p);
 		free(q);
 	}

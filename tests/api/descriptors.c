@@ -19,7 +19,9 @@ static struct stat identity[FILES];
 /* 500 MB in turnover, sizes from small to large, every block verified. */
 static bool churn(uint64_t *state)
 {
-	enum { LIVE = 100 };
+	enum {
+		LIVE = 100
+	};
 	unsigned char *p[LIVE] = { NULL };
 	size_t size[LIVE] = { 0 }, total = 0, k, i;
 	bool good = true;

@@ -57,8 +57,8 @@ static int build(const char *dir, char *path, size_t size)
 	fputs(source, file);
 	fclose(file);
 	snprintf(command, sizeof(command),
-		 "cc -shared -fPIC -O1 -fno-builtin -o %s %s 2>%s/log", path,
-		 c, dir);
+		 "cc -shared -fPIC -O1 -fno-builtin -o %s %s 2>%s/log", path, c,
+		 dir);
 	return system(command);
 }
 
@@ -99,7 +99,8 @@ static void helper(void)
 	}
 	tap_ok(!failed && !wrong,
 	       "a library that allocates as it loads and unloads, 100 times: "
-	       "%d failed, %d wrong", failed, wrong);
+	       "%d failed, %d wrong",
+	       failed, wrong);
 	snprintf(command, sizeof(command), "rm -rf %s", dir);
 	ret = system(command);
 	if (ret)
@@ -130,8 +131,8 @@ static void zlib(void)
 		packed = sizeof(out);
 		size = sizeof(back);
 		bad += squeeze(out, &packed, in, sizeof(in)) ||
-		       expand(back, &size, out, packed) ||
-		       size != sizeof(in) || memcmp(in, back, size);
+		       expand(back, &size, out, packed) || size != sizeof(in) ||
+		       memcmp(in, back, size);
 		dlclose(lib);
 	}
 	tap_ok(!bad, "zlib packs and unpacks 20 times: %d wrong", bad);
@@ -148,8 +149,8 @@ static int row(void *sum, int n, char **value, char **name)
 static void sqlite(void)
 {
 	int (*open_db)(const char *, void **), (*close_db)(void *);
-	int (*exec)(void *, const char *, int (*)(void *, int, char **, char **),
-		    void *, char **);
+	int (*exec)(void *, const char *,
+		    int (*)(void *, int, char **, char **), void *, char **);
 	long long sum = 0;
 	int round, bad = 0;
 	void *lib, *db;

@@ -20,7 +20,9 @@ static atomic_ulong busy_broken, busy_rounds;
 
 static bool play(uint64_t *state, int rounds)
 {
-	enum { LIVE = 64 };
+	enum {
+		LIVE = 64
+	};
 	unsigned char *p[LIVE] = { NULL };
 	size_t size[LIVE] = { 0 }, k;
 	bool good = true;
@@ -71,8 +73,8 @@ static void inherit(uint64_t *state)
 	int i;
 
 	for (i = 0; i < INHERITED; i++) {
-		inherited[i].size = tap_random_size(state, i % 30 ? 5000 :
-								    500000);
+		inherited[i].size =
+			tap_random_size(state, i % 30 ? 5000 : 500000);
 		inherited[i].p = malloc(inherited[i].size);
 		memset(inherited[i].p, i, inherited[i].size);
 	}
@@ -171,7 +173,8 @@ int main(int argc, char **argv)
 						      "child (_exit)");
 		/* The parent's memory is untouched by what the child freed. */
 		if (!inheritance_intact(false)) {
-			tap_note("round %u: the child changed its parent", done);
+			tap_note("round %u: the child changed its parent",
+				 done);
 			failed++;
 			break;
 		}

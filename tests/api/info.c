@@ -10,7 +10,9 @@ static void *(*volatile do_malloc)(size_t) = malloc;
 /* The whole of what malloc_usable_size says may be used. */
 static void usable(uint64_t *state)
 {
-	enum { LIVE = 256 };
+	enum {
+		LIVE = 256
+	};
 	unsigned char *p[LIVE] = { NULL };
 	size_t n[LIVE] = { 0 }, size, i, k, short_ = 0, broken = 0, over = 0;
 	size_t asked = 0, got = 0;
@@ -111,7 +113,8 @@ static void c23(void)
 	sized(NULL, 5);
 	aligned(NULL, 8, 5);
 	tap_ok(tap_rss() - before < 20 << 10,
-	       "they free: RSS %ld KiB before and %ld after", before, tap_rss());
+	       "they free: RSS %ld KiB before and %ld after", before,
+	       tap_rss());
 }
 
 /* A tiny well-formedness check: tags nest, and there is one root. */
@@ -220,11 +223,13 @@ static void reports(void)
 
 static void trim_and_options(void)
 {
-	enum { BLOCKS = 20000 };
+	enum {
+		BLOCKS = 20000
+	};
 	static void *p[BLOCKS];
-	static const int known[] = { M_MXFAST,	       M_TRIM_THRESHOLD,
-				     M_TOP_PAD,	       M_MMAP_THRESHOLD,
-				     M_ARENA_MAX,      M_PERTURB };
+	static const int known[] = { M_MXFAST,	  M_TRIM_THRESHOLD,
+				     M_TOP_PAD,	  M_MMAP_THRESHOLD,
+				     M_ARENA_MAX, M_PERTURB };
 	static const int value[] = { 64, 1 << 20, 1 << 20, 1 << 20, 4, 0 };
 	long before = tap_rss(), full, after;
 	unsigned int i, bad = 0;

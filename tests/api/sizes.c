@@ -92,12 +92,18 @@ static void realloc_edges(void)
 static void too_much(void)
 {
 	static const size_t sizes[] = {
-		(size_t)PTRDIFF_MAX,	    (size_t)PTRDIFF_MAX + 1,
-		(size_t)PTRDIFF_MAX - 4096, SIZE_MAX,
-		SIZE_MAX - 1,		    SIZE_MAX - 15,
-		SIZE_MAX - 4095,	    SIZE_MAX - 65535,
-		SIZE_MAX - (2 << 20),	    SIZE_MAX / 2 + (64 << 20),
-		(size_t)1 << 62,	    (size_t)1 << 48,
+		(size_t)PTRDIFF_MAX,
+		(size_t)PTRDIFF_MAX + 1,
+		(size_t)PTRDIFF_MAX - 4096,
+		SIZE_MAX,
+		SIZE_MAX - 1,
+		SIZE_MAX - 15,
+		SIZE_MAX - 4095,
+		SIZE_MAX - 65535,
+		SIZE_MAX - (2 << 20),
+		SIZE_MAX / 2 + (64 << 20),
+		(size_t)1 << 62,
+		(size_t)1 << 48,
 	};
 	unsigned int i, wrong;
 	void *p;
@@ -178,9 +184,9 @@ static void products(void)
 /* free() leaves errno alone (POSIX 2024), whatever path it takes. */
 static void errno_kept(void)
 {
-	static const size_t sizes[] = { 1,	 16,	  100,	   1000,
-					20000,	 100000,  1 << 20, 8 << 20,
-					64 << 20 };
+	static const size_t sizes[] = { 1,	 16,	  100,
+					1000,	 20000,	  100000,
+					1 << 20, 8 << 20, 64 << 20 };
 	unsigned int i, changed = 0, set = 0;
 	void *p[64];
 	int k;

@@ -129,8 +129,8 @@ int main(int argc, char **argv)
 		most = vmas > most ? vmas : most;
 	}
 	tap_note("thinned and filled again 3 times: %ld mappings at most, RSS "
-		 "%ld KiB full, %ld last thinned, %ld now", most, full, thinned,
-		 tap_rss());
+		 "%ld KiB full, %ld last thinned, %ld now",
+		 most, full, thinned, tap_rss());
 	/* Freed by a thread of its own, which then ends. */
 	pthread_create(&t, NULL, drop, list);
 	pthread_join(t, NULL);
@@ -141,7 +141,8 @@ int main(int argc, char **argv)
 	if (must) {
 		tap_ok(most < 60 && most - start <= 24,
 		       "%ld mappings at the start, %ld at most: below 60, at "
-		       "most 24 more", start, most);
+		       "most 24 more",
+		       start, most);
 		tap_ok(after - before < 24 << 10,
 		       "all freed, 3 s later: RSS %ld KiB above start",
 		       after - before);

@@ -195,16 +195,15 @@ static inline int bench_end(uint64_t ops, uint64_t checksum)
 		printf("{\"name\": \"%s\", \"wall\": %.6f, \"cpu\": %.6f, "
 		       "\"ops\": %llu, \"peak_rss\": %ld, \"final_rss\": %ld, "
 		       "\"vmas\": %ld, \"checksum\": \"%016llx\"}\n",
-		       bench_name, wall, cpu, (unsigned long long)ops,
-		       peak, bench_rss(), bench_vmas(),
-		       (unsigned long long)checksum);
+		       bench_name, wall, cpu, (unsigned long long)ops, peak,
+		       bench_rss(), bench_vmas(), (unsigned long long)checksum);
 	else
 		printf("%s: %.3f s, CPU %.3f s, %llu operations, %.2f M/CPU s, "
 		       "peak RSS %ld KiB, final %ld, %ld VMAs, checksum "
 		       "%016llx\n",
 		       bench_name, wall, cpu, (unsigned long long)ops,
-		       ops / cpu / 1e6, peak, bench_rss(),
-		       bench_vmas(), (unsigned long long)checksum);
+		       ops / cpu / 1e6, peak, bench_rss(), bench_vmas(),
+		       (unsigned long long)checksum);
 	return 0;
 }
 

@@ -26,8 +26,8 @@ int main(int argc, char **argv)
 	for (r = 0; r < rounds; r++) {
 		for (size = 8; size <= 262144; size += size / 4 + 4) {
 			/* No more than 16 MiB of a size at a time. */
-			count = size * blocks > 16 << 20 ?
-					(16 << 20) / size : blocks;
+			count = size * blocks > 16 << 20 ? (16 << 20) / size :
+							   blocks;
 			for (i = 0; i < count; i++) {
 				p[i] = bench_need(malloc(size));
 				p[i][0] = p[i][size - 1] = i;

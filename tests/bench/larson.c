@@ -156,7 +156,8 @@ static int watch(void)
 		if (bench_verbose)
 			fprintf(stderr,
 				"larson: %3.0f s, %lu operations, RSS %ld KiB, "
-				"%ld VMAs\n", now, total_ops, rss, vmas);
+				"%ld VMAs\n",
+				now, total_ops, rss, vmas);
 	}
 	if (!check)
 		return 0;

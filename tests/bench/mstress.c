@@ -60,8 +60,8 @@ static void *worker(void *arg)
 	/* A third stays for others to free. */
 	for (k = 0; k < TABLE; k++) {
 		if (k % 3 == 0)
-			table[k] = atomic_exchange(&shared[k % SHARED],
-						   table[k]);
+			table[k] =
+				atomic_exchange(&shared[k % SHARED], table[k]);
 		drop(table[k], &out);
 	}
 	free(table);
