@@ -24,12 +24,6 @@
 #define REGION_FIRST ((size_t)1 << 30)
 #define REGION_ALIGN ((size_t)2 << 20)
 
-/*
- * Dirty memory that may wait for its decay, whatever is in use; beyond it and a
- * quarter of what is in use, the oldest goes at once.
- */
-#define DIRTY_FLOOR_UNITS 128
-
 /* Units purged in one go: bounds the time other purgers wait. */
 #define PURGE_UNITS_MAX 4096
 
@@ -115,23 +109,67 @@ static void take(struct span *span)
 	span->kind = SPAN_NONE;
 }
 
+/* The free run of @kind that ends before @index, and the one that starts there. */
+static struct span *run_before(struct region *region, size_t index,
+			       enum span_kind kind)
+{
+	struct span *last = &region->spans[index] - 1;
+
+	return index && last->kind == kind ? last + 1 - last->units : NULL;
+}
+
+static struct span *run_at(struct region *region, size_t index,
+			   enum span_kind kind)
+{
+	return index < region->units && region->spans[index].kind == kind ?
+		       &region->spans[index] :
+		       NULL;
+}
+
+/*
+ * Where @span, dirty, stands in the order of age, once @other (which may be
+ * NULL) is out of the list.
+ */
+static struct list *place_of(struct span *span, struct span *other)
+{
+	struct list *place = span->age.prev;
+
+	return other && place == &other->age ? other->age.prev : place;
+}
+
+/*
+ * A dirty run that merges is as old as its oldest part: a small one that comes
+ * and goes beside it must not keep it from being purged.
+ */
 static void insert_run(struct region *region, size_t index, size_t units,
 		       enum span_kind kind, uint32_t freed_at)
 {
+	struct span *before = run_before(region, index, kind);
+	struct span *after = run_at(region, index + units, kind);
+	struct list *place = arena.age.prev;
 	struct span *span = &region->spans[index];
 
-	/* The neighbour before, by its last header; the one after. */
-	if (index && span[-1].kind == kind) {
-		struct span *before = span - span[-1].units;
-
+	if (kind == SPAN_DIRTY) {
+		if (before && (int32_t)(before->freed_at - freed_at) <= 0) {
+			freed_at = before->freed_at;
+			place = place_of(before, after);
+		}
+		if (after && (int32_t)(after->freed_at - freed_at) < 0) {
+			freed_at = after->freed_at;
+			place = place_of(after, before);
+		}
+		/* Younger neighbours than the run, at the end of the list. */
+		if (before && place == &before->age)
+			place = place_of(before, after);
+		if (after && place == &after->age)
+			place = place_of(after, before);
+	}
+	if (before) {
 		take(before);
 		units += before->units;
 		span = before;
 	}
-	if ((size_t)(span - region->spans) + units < region->units &&
-	    span[units].kind == kind) {
-		struct span *after = &span[units];
-
+	if (after) {
 		take(after);
 		units += after->units;
 	}
@@ -142,7 +180,7 @@ static void insert_run(struct region *region, size_t index, size_t units,
 	mark_ends(span, units, kind);
 	tract__runs_insert(runs_of(kind), span);
 	if (kind == SPAN_DIRTY)
-		list_append(&arena.age, &span->age);
+		list_insert(&span->age, place);
 }
 
 static void init(void)
@@ -439,7 +477,6 @@ void *tract__arena_alloc_meta(size_t size)
 /* Takes the oldest runs that are due out of the index. */
 static unsigned int collect_due(struct span **runs, uint32_t now, bool all)
 {
-	size_t limit = DIRTY_FLOOR_UNITS + arena.used_units / 4;
 	int decay = tract__options.decay_ms;
 	unsigned int count = 0;
 	size_t units = 0;
@@ -449,8 +486,7 @@ static unsigned int collect_due(struct span **runs, uint32_t now, bool all)
 		struct span *span =
 			container_of(arena.age.next, struct span, age);
 		bool due = decay != DECAY_NEVER &&
-			   (now - span->freed_at >= (uint32_t)decay ||
-			    arena.dirty.units > limit);
+			   now - span->freed_at >= (uint32_t)decay;
 
 		if (!due && !all)
 			break;
@@ -523,27 +559,24 @@ static bool purge_due(uint32_t now)
 	lock_acquire(&arena.lock);
 	if (!list_empty(&arena.age) &&
 	    tract__options.decay_ms != DECAY_NEVER &&
-	    now - arena.failed_at >= arena.pause_ms) {
-		struct span *oldest =
-			container_of(arena.age.next, struct span, age);
-
-		due = now - oldest->freed_at >=
-			      (uint32_t)tract__options.decay_ms ||
-		      arena.dirty.units >
-			      DIRTY_FLOOR_UNITS + arena.used_units / 4;
-	}
+	    now - arena.failed_at >= arena.pause_ms)
+		due = now - container_of(arena.age.next, struct span, age)
+				    ->freed_at >=
+		      (uint32_t)tract__options.decay_ms;
 	lock_release(&arena.lock);
 	return due;
 }
 
-void tract__arena_tick(void)
+bool tract__arena_tick(uint32_t now)
 {
-	if (!read_once(&arena.dirty.units) ||
-	    !purge_due(tract__sys_now_ms()) || !lock_try(&purge_lock))
-		return;
-	while (purge_some(false))
-		;
-	lock_release(&purge_lock);
+	if (!read_once(&arena.dirty.units))
+		return false;
+	if (purge_due(now) && lock_try(&purge_lock)) {
+		while (purge_some(false))
+			;
+		lock_release(&purge_lock);
+	}
+	return tract__options.decay_ms != DECAY_NEVER;
 }
 
 bool tract__arena_purge_all(void)

@@ -46,10 +46,10 @@ bool tract__arena_alloc_bits(struct span *span, unsigned int words);
 void *tract__arena_alloc_meta(size_t size);
 
 /*
- * Purges what is due: dirty runs older than decay_ms, and the oldest beyond the
- * limit.  Cheap when nothing is.  Call with no lock held, from slow paths.
+ * Purges what is due at @now (ms): dirty runs older than decay_ms.  True while
+ * there is something that will be.  Cheap when nothing is.  No lock held.
  */
-void tract__arena_tick(void);
+bool tract__arena_tick(uint32_t now);
 
 /* Purges all dirty runs; true if there was any.  No lock held. */
 bool tract__arena_purge_all(void);

@@ -24,8 +24,22 @@
 
 #include "arena.h"
 #include "init.h"
+#include "options.h"
 #include "pagemap.h"
 #include "report.h"
+
+/*
+ * Memory goes back after a delay, and no thread of ours watches the clock: the
+ * program's own threads do in passing.  Refills and retired spans are occasions
+ * enough for busy ones.  For a thread that takes and returns the same few blocks
+ * every pace-th free into a current span is one more: the pace adapts to an
+ * occasion every few dozen ms, down to each single free of a slow thread.  And
+ * every half decay, while there is memory to give back, all current spans are
+ * tagged, so that each thread comes by at its next free and finds its pace anew.
+ */
+#define PACE_MAX 256
+#define PACE_SLOWER_MS 8
+#define PACE_FASTER_MS 64
 
 /* Full spans are offered for allocation again when this part of them is free. */
 #define PARTIAL_FRACTION 8
@@ -70,6 +84,7 @@ static void heap_init(struct heap *heap)
 	list_init(&heap->full);
 	list_init(&heap->ready);
 	list_init(&heap->node);
+	heap->pace = PACE_MAX;
 }
 
 /* --- a span's bits ------------------------------------------------------- */
@@ -290,11 +305,11 @@ static void drop_current(struct heap *heap, struct bin *bin)
 	settle(heap, span);
 }
 
-static void set_current(struct bin *bin, struct span *span)
+static void set_current(struct heap *heap, struct bin *bin, struct span *span)
 {
 	list_remove(&span->node);
 	write_once(&span->state, SPAN_CURRENT);
-	set_used(span, USED_BIAS, COUNTDOWN_NEVER);
+	set_used(span, USED_BIAS, heap->pace);
 	bin->span = span;
 	if (is_touched(span)) {
 		untouch(span);
@@ -380,8 +395,48 @@ static void *refill(struct heap *heap, unsigned int class)
 		if (!span)
 			return NULL;
 	}
-	set_current(bin, span);
+	set_current(heap, bin, span);
 	return bin_pop(bin);
+}
+
+/* --- giving memory back -------------------------------------------------- */
+
+/* Tags the current spans of @heap, unless it is busy: then it comes by itself. */
+static void summon(struct heap *heap)
+{
+	if (!lock_try(&heap->lock))
+		return;
+	for (unsigned int class = 0; class < CLASS_COUNT; class ++) {
+		struct span *span = heap->bins[class].span;
+
+		if (span)
+			__atomic_fetch_or(&span->owner, OWNER_TOUCHED,
+					  __ATOMIC_SEQ_CST);
+	}
+	lock_release(&heap->lock);
+}
+
+static void summon_all(void)
+{
+	if (!lock_try(&heaps_lock))
+		return;
+	for (struct list *n = heaps.next; n && n != &heaps; n = n->next)
+		summon(container_of(n, struct heap, node));
+	lock_release(&heaps_lock);
+}
+
+void tract__heap_tick(void)
+{
+	static uint32_t summoned_at;
+	uint32_t now = tract__sys_now_ms();
+	uint32_t last = read_once(&summoned_at);
+
+	if (!tract__arena_tick(now) ||
+	    now - last <= (uint32_t)tract__options.decay_ms / 2)
+		return;
+	if (__atomic_compare_exchange_n(&summoned_at, &last, now, false,
+					__ATOMIC_RELAXED, __ATOMIC_RELAXED))
+		summon_all();
 }
 
 /* --- threads -------------------------------------------------------------- */
@@ -451,7 +506,7 @@ static void thread_exit(void *arg)
 	tract__thread_heap = &tract__empty_heap;
 	thread_ended = true;
 	put_heap(heap);
-	tract__arena_tick();
+	tract__heap_tick();
 }
 
 static struct heap *get_heap(void)
@@ -510,7 +565,7 @@ static noinline void *alloc_locked(struct heap *heap, unsigned int class)
 	lock_acquire(&heap->lock);
 	p = refill(heap, class);
 	lock_release(&heap->lock);
-	tract__arena_tick();
+	tract__heap_tick();
 	return p;
 }
 
@@ -554,7 +609,7 @@ static void retire_if_empty(struct span *span)
 	if (span->state != SPAN_CURRENT && looks_empty(span))
 		retire(span);
 	lock_release(&heap->lock);
-	tract__arena_tick();
+	tract__heap_tick();
 }
 
 /* Has a full span got enough free blocks to allocate from again? */
@@ -599,6 +654,20 @@ static void free_remote(struct span *span, void *p, uint64_t index)
 		make_ready(span);
 }
 
+/*
+ * The tag was for us to come by, unless a remote free is just being counted: it
+ * has set its bit, and finds the tag missing, or we find its count.  A slow
+ * thread comes by at each free from now on.
+ */
+static void untag_current(struct span *span)
+{
+	__atomic_fetch_and(&span->owner, ~OWNER_TOUCHED, __ATOMIC_SEQ_CST);
+	if (__atomic_load_n(&span->remote_freed, __ATOMIC_SEQ_CST))
+		__atomic_fetch_or(&span->owner, OWNER_TOUCHED,
+				  __ATOMIC_SEQ_CST);
+	write_once(&span->countdown, 1);
+}
+
 /* By the owner, of a span with remote frees. */
 static void free_touched(struct span *span, void *p, uint64_t index)
 {
@@ -610,11 +679,15 @@ static void free_touched(struct span *span, void *p, uint64_t index)
 		     bit_is_set(span->remote_bits, index)))
 		tract__report_corruption("double free", p);
 	write_once(at, word);
+	if (span->state == SPAN_CURRENT && !read_once(&span->remote_freed))
+		untag_current(span);
 	zero = count_down(&span->countdown);
 	/* Pairs with the adding to remote_freed in free_remote(). */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	if (zero || looks_empty(span) || has_room(span))
 		tract__heap_span_event(span);
+	else if (span->state == SPAN_CURRENT)
+		tract__heap_tick();
 }
 
 void tract__heap_free_slow(struct span *span, void *p)
@@ -629,22 +702,36 @@ void tract__heap_free_slow(struct span *span, void *p)
 		free_remote(span, p, index);
 }
 
+static uint32_t adapt_pace(struct heap *heap)
+{
+	uint32_t now = tract__sys_now_ms();
+	uint32_t elapsed = now - heap->paced_at;
+
+	heap->paced_at = now;
+	if (elapsed > PACE_FASTER_MS)
+		heap->pace = 1;
+	else if (elapsed < PACE_SLOWER_MS && heap->pace < PACE_MAX)
+		heap->pace *= 2;
+	return heap->pace;
+}
+
 void tract__heap_span_event(struct span *span)
 {
 	struct heap *heap = tract__thread_heap;
-	bool retired = false;
+	bool retired = false, current = false;
 
 	lock_acquire(&heap->lock);
 	/* Another thread may have found it empty first. */
 	if (span_owner(span) == heap) {
-		if (span->state == SPAN_CURRENT)
-			set_used(span, USED_BIAS, COUNTDOWN_NEVER);
+		current = span->state == SPAN_CURRENT;
+		if (current)
+			set_used(span, USED_BIAS, adapt_pace(heap));
 		else
 			retired = settle(heap, span);
 	}
 	lock_release(&heap->lock);
-	if (retired)
-		tract__arena_tick();
+	if (retired || current)
+		tract__heap_tick();
 }
 
 bool tract__heap_is_allocated(const struct span *span, const void *p)

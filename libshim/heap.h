@@ -40,6 +40,8 @@ struct heap {
 	struct list full;
 	struct list ready;	/* full spans that others made room in */
 	struct list node;	/* of all heaps, or of the unused */
+	uint32_t pace;		/* frees into a current span between two ticks */
+	uint32_t paced_at;	/* ms */
 };
 
 extern __thread struct heap *tract__thread_heap;
@@ -61,6 +63,12 @@ void tract__heap_span_event(struct span *span);
 
 /* Is @p the start of an allocated block of the small span @span? */
 bool tract__heap_is_allocated(const struct span *span, const void *p);
+
+/*
+ * A chance for memory that is due to go back.  Called from slow paths, with no
+ * lock held; threads that stay on their fast paths are led here as well.
+ */
+void tract__heap_tick(void);
 
 /* Collects what others freed in the caller's heap, and retires empty spans. */
 void tract__heap_collect(void);

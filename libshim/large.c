@@ -6,6 +6,7 @@
 #include "large.h"
 
 #include "arena.h"
+#include "heap.h"
 #include "pagemap.h"
 #include "report.h"
 #include "sys.h"
@@ -65,7 +66,7 @@ void tract__large_free(struct span *span, void *p)
 					  __ATOMIC_ACQ_REL)))
 		tract__report_corruption("invalid free", p);
 	tract__arena_free(span);
-	tract__arena_tick();
+	tract__heap_tick();
 }
 
 bool tract__large_resize(struct span *span, size_t size)

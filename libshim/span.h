@@ -45,9 +45,6 @@ enum span_state {
 /* Added to the count of live blocks of a span that must not look empty. */
 #define USED_BIAS (1u << 30)
 
-/* Frees by the owner before it looks at its current span: never, in effect. */
-#define COUNTDOWN_NEVER (1u << 30)
-
 struct span {
 	/* First cache line: all that a free by the owner needs. */
 	char *base;

@@ -7,6 +7,7 @@
 
 #include "options.h"
 #include "suite.h"
+#include "sys.h"
 
 #define RUNS 200
 
@@ -108,7 +109,7 @@ static void random_steps(int steps)
 			h->span = NULL;
 		}
 		if (step % 64 == 0)
-			tract__arena_tick();
+			tract__arena_tick(tract__sys_now_ms());
 		if (step % 1000 == 999)
 			tract__arena_purge_all();
 	}
@@ -185,11 +186,11 @@ START_TEST(dirty_memory_goes_after_its_decay_and_not_before)
 	memset(span->base, 1, 16 * UNIT_SIZE);
 	span->dirty_units = 16;
 	tract__arena_free(span);
-	tract__arena_tick();
+	tract__arena_tick(tract__sys_now_ms());
 	tract__arena_stats(&stats);
 	ck_assert_uint_eq(stats.dirty_bytes, 16 * UNIT_SIZE);
 	usleep(150000);
-	tract__arena_tick();
+	tract__arena_tick(tract__sys_now_ms());
 	tract__arena_stats(&stats);
 	ck_assert_uint_eq(stats.dirty_bytes, 0);
 	tract__options.decay_ms = DECAY_DEFAULT;
