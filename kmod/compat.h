@@ -36,15 +36,18 @@ static inline void tract_compat_vm_flags_set(struct vm_area_struct *vma,
  * had always been current->mm.  The pointer of older kernels is the same
  * search, and always set in the mm of a user process.
  */
-static inline unsigned long tract_compat_get_unmapped_area(unsigned long length,
-							   unsigned long flags)
+static inline unsigned long
+tract_compat_get_unmapped_area(unsigned long address, unsigned long length,
+			       unsigned long pgoff, unsigned long flags)
 {
 #if defined(TRACT_HAVE_MM_GET_UNMAPPED_AREA_OF_MM)
-	return mm_get_unmapped_area(current->mm, NULL, 0, length, 0, flags);
+	return mm_get_unmapped_area(current->mm, NULL, address, length, pgoff,
+				    flags);
 #elif defined(TRACT_HAVE_MM_GET_UNMAPPED_AREA)
-	return mm_get_unmapped_area(NULL, 0, length, 0, flags);
+	return mm_get_unmapped_area(NULL, address, length, pgoff, flags);
 #else
-	return current->mm->get_unmapped_area(NULL, 0, length, 0, flags);
+	return current->mm->get_unmapped_area(NULL, address, length, pgoff,
+					      flags);
 #endif
 }
 

@@ -110,7 +110,7 @@ static int tract_file_mmap(struct file *file, struct vm_area_struct *vma)
 	/* One private mapping, whole, by RESERVE; no other, by whatever way. */
 	if (vma->vm_flags & (VM_SHARED | VM_MAYSHARE))
 		return -EINVAL;
-	if (res->maker != current || vma->vm_pgoff ||
+	if (READ_ONCE(res->maker) != current || vma->vm_pgoff ||
 	    vma->vm_end - vma->vm_start != res->length)
 		return -EINVAL;
 
@@ -135,9 +135,16 @@ static unsigned long tract_file_get_unmapped_area(struct file *file,
 	struct tract_reservation *res = file->private_data;
 	unsigned long slack = res->align - PAGE_SIZE;
 
+	/*
+	 * mremap() of the owner or a child, to where it likes: since 7.x it
+	 * takes what it gets from here even with MREMAP_FIXED.
+	 */
+	if (READ_ONCE(res->maker) != current)
+		return tract_compat_get_unmapped_area(address, length, pgoff,
+						      flags);
 	if (length > TASK_SIZE - slack)
 		return -ENOMEM;
-	address = tract_compat_get_unmapped_area(length + slack, flags);
+	address = tract_compat_get_unmapped_area(0, length + slack, 0, flags);
 	if (IS_ERR_VALUE(address))
 		return address;
 	return tract_range_align_up(address, res->align);
@@ -182,13 +189,13 @@ static int map_file(struct tract_reservation *res, struct file *file)
 	unsigned long address;
 
 	/*
-	 * The task that maps is the only one that reads it, and the file is
-	 * known to no other.
+	 * Others come upon the VMA as soon as it is in the map, and only
+	 * compare this with themselves.
 	 */
-	res->maker = current;
+	WRITE_ONCE(res->maker, current);
 	address = vm_mmap(file, 0, res->length, PROT_READ | PROT_WRITE,
 			  MAP_PRIVATE | MAP_NORESERVE, 0);
-	res->maker = NULL;
+	WRITE_ONCE(res->maker, NULL);
 	if (IS_ERR_VALUE(address))
 		return address;
 	res->address = address;
