@@ -53,8 +53,10 @@ static uint64_t no_blocks;
 
 struct heap tract__empty_heap = {
 	.bins = { EMPTY_BINS_8, EMPTY_BINS_8, EMPTY_BINS_8, EMPTY_BINS_8,
+		  EMPTY_BINS_8, EMPTY_BINS_8, EMPTY_BINS_8, EMPTY_BINS_8,
 		  EMPTY_BINS_8 },
 };
+_Static_assert(CLASS_COUNT == 9 * 8, "every bin is empty, none is missing");
 
 __thread struct heap *tract__thread_heap = &tract__empty_heap;
 

@@ -2,9 +2,9 @@
 /*
  * Size classes of small blocks: pure arithmetic, no state.
  *
- * 16 bytes apart up to 128, then four to a doubling up to SMALL_MAX: a block is
- * at most 25 % larger than asked, 12.5 % on average.  Every class is a multiple
- * of 16, the alignment that malloc() owes.
+ * 16 bytes apart up to 256, then eight to a doubling up to SMALL_MAX: from 128 on
+ * a block is at most an eighth larger than asked, half of that on average.  Every
+ * class is a multiple of 16, the alignment that malloc() owes.
  */
 #ifndef TRACT_SIZE_CLASS_H
 #define TRACT_SIZE_CLASS_H
@@ -13,7 +13,7 @@
 
 /* Larger blocks have a run of units to themselves. */
 #define SMALL_MAX ((size_t)32768)
-#define CLASS_COUNT 40
+#define CLASS_COUNT 72
 
 /* Requests up to here find their class in a table, by 16 bytes. */
 #define CLASS_TABLE_MAX ((size_t)1024)
@@ -26,7 +26,7 @@ static inline unsigned int size_class_of_medium(size_t size)
 {
 	unsigned int shift = log2_floor(size - 1);
 
-	return 4 * shift - 20 + (unsigned int)((size - 1) >> (shift - 2) & 3);
+	return 8 * shift - 48 + (unsigned int)((size - 1) >> (shift - 3) & 7);
 }
 
 /* The smallest class that holds @size bytes, 0 to SMALL_MAX. */

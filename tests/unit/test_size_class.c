@@ -18,7 +18,7 @@ START_TEST(every_size_has_the_smallest_class_that_holds_it)
 }
 END_TEST
 
-START_TEST(classes_waste_at_most_a_quarter)
+START_TEST(classes_waste_at_most_an_eighth)
 {
 	for (unsigned int class = 1; class < CLASS_COUNT; class ++) {
 		size_t smallest = tract__class_size[class - 1] + 1u;
@@ -26,8 +26,8 @@ START_TEST(classes_waste_at_most_a_quarter)
 		ck_assert_uint_eq(tract__class_size[class] % 16, 0);
 		/* Below 128 the step of 16 bytes rules. */
 		if (smallest > 128)
-			ck_assert_uint_le(4 * tract__class_size[class],
-					  5 * smallest);
+			ck_assert_uint_le(8 * tract__class_size[class],
+					  9 * smallest);
 	}
 }
 END_TEST
@@ -117,7 +117,7 @@ START_TEST(index_refuses_pointers_from_anywhere)
 END_TEST
 
 SUITE_MAIN("size_class", every_size_has_the_smallest_class_that_holds_it,
-	   classes_waste_at_most_a_quarter, aligned_classes_are_multiples,
+	   classes_waste_at_most_an_eighth, aligned_classes_are_multiples,
 	   spans_hold_eight_blocks_or_more,
 	   index_tells_starts_of_blocks_from_all_else,
 	   index_refuses_pointers_from_anywhere)
