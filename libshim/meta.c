@@ -35,6 +35,8 @@ int tract__meta_reserve(size_t size)
 	p = tract__sys_map(chunk);
 	if (!p)
 		return -ENOMEM;
+	/* Touched here and there: 2 MiB at each place would be a small program. */
+	tract__sys_forbid_huge(p, chunk);
 	meta.mapped += chunk;
 	meta.chunk = chunk < CHUNK_MAX ? chunk * 2 : CHUNK_MAX;
 	/* What is left of the old chunk was never touched. */
