@@ -8,7 +8,7 @@
 #include "harness.h"
 
 #define OPS TRACT_BATCH_MAX
-#define PIECE (16 * PAGE)
+#define PIECE (4 * PAGE)
 #define STRIDE (2 * PIECE)
 #define LENGTH (OPS * STRIDE)
 #define TRIES 60

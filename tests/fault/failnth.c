@@ -23,18 +23,21 @@ static void arm(unsigned int n)
 		t_die("fail-nth: %s", strerror(errno));
 }
 
-/* True when the failure was injected. */
+/*
+ * True when the failure was injected into the calls since arm().  If it was not
+ * it is still to come, perhaps into the reading here.
+ */
 static bool disarm(void)
 {
 	char text[16] = "";
+	bool injected = pread(nth_fd, text, sizeof(text) - 1, 0) > 0 &&
+			strtol(text, NULL, 10) == 0;
 
-	if (pread(nth_fd, text, sizeof(text) - 1, 0) < 0)
-		t_die("fail-nth: %s", strerror(errno));
-	if (pwrite(nth_fd, "0", 1, 0) != 1)
-		t_die("fail-nth: %s", strerror(errno));
-	return strtol(text, NULL, 10) == 0;
+	for (int i = 0; pwrite(nth_fd, "0", 1, 0) != 1; i++)
+		if (i == 10)
+			t_die("fail-nth: %s", strerror(errno));
+	return injected;
 }
-
 
 static bool is_one_of(int err, const int *list)
 {

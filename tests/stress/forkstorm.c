@@ -156,8 +156,9 @@ static void storm(size_t length, unsigned int flags, double time,
 	over = true;
 	pthread_join(thread, NULL);
 	CHECK_EQ(lost, 0, "children that lost a byte, of %lu", forks);
-	CHECK(forks > 5, "only %lu forks", forks);
-	CHECK(dropped > 5, "only %lu drops succeeded", dropped);
+	/* On a kernel with all its checks few are made, but some. */
+	CHECK(forks > 0, "only %lu forks", forks);
+	CHECK(dropped > 0, "only %lu drops succeeded", dropped);
 	t_note("%lu forks; %lu turns, %lu operations done, %lu refused", forks,
 	       turns, dropped, refused);
 	t_unmap(&res);
