@@ -27,17 +27,15 @@ check()
 
 inside()
 {
-	local line option config
+	local option config=/tmp/config missing
 
-	config=$(zcat /proc/config.gz)
-	while read -r line; do
-		[[ $line == CONFIG_* ]] || continue
-		grep -qxF "$line" <<<"$config" ||
-			check "$line in /proc/config.gz" false
-	done <tests/vm/debug.config
+	zcat /proc/config.gz >$config
+	missing=$(grep '^CONFIG_' tests/vm/debug.config |
+		grep -vxFf $config || true)
+	check "debug.config took effect (missing: '$missing')" test -z "$missing"
 	for option in KASAN PROVE_LOCKING PROVE_RCU DEBUG_KMEMLEAK BUG KUNIT \
 		FAULT_INJECTION DEBUG_ATOMIC_SLEEP DEBUG_VM USERFAULTFD; do
-		check "$option" grep -qx "CONFIG_$option=y" <<<"$config"
+		check "$option" grep -qx "CONFIG_$option=y" $config
 	done
 	check "lockdep works" grep -qE '^ *debug_locks: +1$' /proc/lockdep_stats
 	check "kmemleak scans" sh -c 'echo scan >/sys/kernel/debug/kmemleak'
