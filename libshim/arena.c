@@ -51,12 +51,12 @@
 struct region {
 	struct reservation reservation;
 	struct span *spans;
-	size_t units;		/* 0: no reservation */
+	size_t units; /* 0: no reservation */
 	size_t spans_max;
 };
 
 static struct {
-	struct lock lock;	/* all below */
+	struct lock lock; /* all below */
 	struct region regions[REGIONS_MAX];
 	unsigned int region_count;
 	size_t reserved_units;
@@ -64,8 +64,8 @@ static struct {
 	bool initialised;
 	struct runs dirty;
 	struct runs clean;
-	struct list age;	/* dirty runs, oldest first */
-	uint32_t pause_ms;	/* 0: purging works */
+	struct list age;   /* dirty runs, oldest first */
+	uint32_t pause_ms; /* 0: purging works */
 	uint32_t failed_at;
 	uint64_t purged_units;
 	uint64_t purges;
@@ -367,15 +367,15 @@ struct span *tract__arena_alloc(size_t units, size_t spare, size_t align,
 		units += spare;
 	else
 		span = find(units + slack);
-	if (!span &&
-	    (!add_region(units + slack) ||
-	     (release_free_regions() && !add_region(units + slack))))
+	if (!span && (!add_region(units + slack) ||
+		      (release_free_regions() && !add_region(units + slack))))
 		span = find(units + slack);
 	if (span) {
 		dirty = span->kind == SPAN_DIRTY;
 		take(span);
 		skip = slack ? (align_up((uintptr_t)span->base, align) -
-				(uintptr_t)span->base) / UNIT_SIZE :
+				(uintptr_t)span->base) /
+				       UNIT_SIZE :
 			       0;
 		span = carve(span, skip, units, dirty);
 		span->kind = (uint8_t)kind;
@@ -557,11 +557,10 @@ static bool purge_due(uint32_t now)
 	bool due = false;
 
 	lock_acquire(&arena.lock);
-	if (!list_empty(&arena.age) &&
-	    tract__options.decay_ms != DECAY_NEVER &&
+	if (!list_empty(&arena.age) && tract__options.decay_ms != DECAY_NEVER &&
 	    now - arena.failed_at >= arena.pause_ms)
 		due = now - container_of(arena.age.next, struct span, age)
-				    ->freed_at >=
+				      ->freed_at >=
 		      (uint32_t)tract__options.decay_ms;
 	lock_release(&arena.lock);
 	return due;

@@ -57,20 +57,19 @@ bool tract__arena_purge_all(void);
 struct arena_stats {
 	size_t reservations;
 	size_t reserved_bytes;
-	size_t span_bytes;	/* in runs that are in use */
+	size_t span_bytes; /* in runs that are in use */
 	size_t dirty_bytes;
-	size_t metadata_bytes;	/* address space of it */
-	uint64_t purged_bytes;	/* total */
-	uint64_t purges;	/* ranges purged, total */
-	uint64_t runs_allocated;	/* total */
-	uint64_t runs_freed;		/* total */
+	size_t metadata_bytes;	 /* address space of it */
+	uint64_t purged_bytes;	 /* total */
+	uint64_t purges;	 /* ranges purged, total */
+	uint64_t runs_allocated; /* total */
+	uint64_t runs_freed;	 /* total */
 };
 
 void tract__arena_stats(struct arena_stats *stats);
 
 /* Visits every run in use, in order of address, under the arena's lock. */
-void tract__arena_visit(void (*visit)(struct span *span, void *arg),
-			void *arg);
+void tract__arena_visit(void (*visit)(struct span *span, void *arg), void *arg);
 
 void tract__arena_fork_prepare(void);
 void tract__arena_fork_parent(void);

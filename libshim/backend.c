@@ -22,14 +22,14 @@
 #define RESERVATION_ALIGN ((size_t)2 << 20)
 
 static struct {
-	struct lock lock;	/* all below, but the canary's word */
+	struct lock lock; /* all below, but the canary's word */
 	int fd;
-	bool no_device;		/* auto: it did not answer the first time */
+	bool no_device; /* auto: it did not answer the first time */
 	bool module_used;
 	bool plain_used;
 	uint32_t generation;
 	uint32_t *canary;
-	int canary_pid;		/* without a canary page: the last pid seen */
+	int canary_pid; /* without a canary page: the last pid seen */
 } backend = { .fd = -1 };
 
 static void check_forked(void)

@@ -16,15 +16,15 @@
 struct reservation {
 	char *base;
 	size_t length;
-	uint64_t id;		/* the module's name for it; 0: plain */
-	uint32_t generation;	/* of the process, see backend.c */
+	uint64_t id;	     /* the module's name for it; 0: plain */
+	uint32_t generation; /* of the process, see backend.c */
 };
 
 struct decommit {
 	const struct reservation *reservation;
 	size_t offset;
 	size_t length;
-	bool done;		/* out: the range reads as zero */
+	bool done; /* out: the range reads as zero */
 };
 
 /* Most ranges in one call of tract__backend_decommit(). */

@@ -95,7 +95,7 @@ static inline void list_remove(struct list *node)
 	list_init(node);
 }
 
-#define container_of(ptr, type, member) \
+#define container_of(ptr, type, member)                                        \
 	((type *)((char *)(ptr)-offsetof(type, member)))
 
 #endif

@@ -34,10 +34,11 @@
  * enough for busy ones.  For a thread that takes and returns the same few blocks
  * every pace-th free into a current span is one more: the pace adapts to an
  * occasion every few dozen ms, down to each single free of a slow thread.  And
- * every half decay, while there is memory to give back, all current spans are
- * tagged, so that each thread comes by at its next free and finds its pace anew.
+ * while there is memory to give back, current spans are tagged, so that each
+ * thread comes by at its next free and finds its pace anew: a thread's own
+ * whenever it comes by, everybody's every half decay.
  */
-#define PACE_MAX 256
+#define PACE_MAX 32
 #define PACE_SLOWER_MS 8
 #define PACE_FASTER_MS 64
 
@@ -46,9 +47,12 @@
 
 static uint64_t no_blocks;
 
-#define EMPTY_BIN { .word = &no_blocks }
-#define EMPTY_BINS_8                                                   \
-	EMPTY_BIN, EMPTY_BIN, EMPTY_BIN, EMPTY_BIN, EMPTY_BIN, EMPTY_BIN, \
+#define EMPTY_BIN                                                              \
+	{                                                                      \
+		.word = &no_blocks                                             \
+	}
+#define EMPTY_BINS_8                                                           \
+	EMPTY_BIN, EMPTY_BIN, EMPTY_BIN, EMPTY_BIN, EMPTY_BIN, EMPTY_BIN,      \
 		EMPTY_BIN, EMPTY_BIN
 
 struct heap tract__empty_heap = {
@@ -66,7 +70,7 @@ __thread struct heap *tract__thread_heap = &tract__empty_heap;
  */
 static struct heap orphans;
 
-static struct lock heaps_lock;	/* the two lists below */
+static struct lock heaps_lock; /* the two lists below */
 static struct list heaps;
 static struct list unused_heaps;
 static pthread_key_t exit_key;
@@ -123,14 +127,12 @@ static void collect_bits(struct span *span)
 		if (!bits)
 			continue;
 		if (unlikely(bits & free_word)) {
-			uint64_t index =
-				i * 64 +
-				(unsigned int)__builtin_ctzll(bits & free_word);
+			uint64_t index = i * 64 + (unsigned int)__builtin_ctzll(
+							  bits & free_word);
 
-			tract__report_corruption("double free",
-						 span->base +
-							 index *
-								 span->block_size);
+			tract__report_corruption(
+				"double free",
+				span->base + index * span->block_size);
 		}
 		write_once(&span->free_bits[i], free_word | bits);
 		__atomic_fetch_and(remote, ~bits, __ATOMIC_RELEASE);
@@ -268,8 +270,8 @@ static bool find_word(struct bin *bin, unsigned int from)
 
 		if (read_once(&span->free_bits[i])) {
 			bin->word = &span->free_bits[i];
-			bin->word_base = span->base + (size_t)i * 64 *
-							      span->block_size;
+			bin->word_base =
+				span->base + (size_t)i * 64 * span->block_size;
 			return true;
 		}
 	}
@@ -307,11 +309,12 @@ static void drop_current(struct heap *heap, struct bin *bin)
 	settle(heap, span);
 }
 
-static void set_current(struct heap *heap, struct bin *bin, struct span *span)
+static void set_current(struct bin *bin, struct span *span)
 {
 	list_remove(&span->node);
 	write_once(&span->state, SPAN_CURRENT);
-	set_used(span, USED_BIAS, heap->pace);
+	/* The first free finds the pace. */
+	set_used(span, USED_BIAS, 1);
 	bin->span = span;
 	if (is_touched(span)) {
 		untouch(span);
@@ -325,9 +328,8 @@ static struct span *adopt(struct heap *heap, unsigned int class)
 	struct span *span = NULL;
 
 	/* A look without the lock: mostly there is nothing. */
-	if (heap == &orphans ||
-	    (list_seems_empty(&orphans.partial[class]) &&
-	     list_seems_empty(&orphans.ready)))
+	if (heap == &orphans || (list_seems_empty(&orphans.partial[class]) &&
+				 list_seems_empty(&orphans.ready)))
 		return NULL;
 	lock_acquire(&orphans.lock);
 	settle_list(&orphans, &orphans.ready, true);
@@ -353,7 +355,7 @@ static struct span *new_span(struct heap *heap, unsigned int class)
 	if (!span)
 		return NULL;
 	if (!tract__arena_alloc_bits(span, words)) {
-		span->kind = SPAN_LARGE;	/* has no bitmaps to give back */
+		span->kind = SPAN_LARGE; /* has no bitmaps to give back */
 		tract__arena_free(span);
 		return NULL;
 	}
@@ -397,48 +399,57 @@ static void *refill(struct heap *heap, unsigned int class)
 		if (!span)
 			return NULL;
 	}
-	set_current(heap, bin, span);
+	set_current(bin, span);
 	return bin_pop(bin);
 }
 
 /* --- giving memory back -------------------------------------------------- */
 
-/* Tags the current spans of @heap, unless it is busy: then it comes by itself. */
-static void summon(struct heap *heap)
+/* Heap locked, or the caller's own. */
+static void tag_currents(struct heap *heap)
 {
-	if (!lock_try(&heap->lock))
-		return;
 	for (unsigned int class = 0; class < CLASS_COUNT; class ++) {
 		struct span *span = heap->bins[class].span;
 
-		if (span)
+		if (span && !is_touched(span))
 			__atomic_fetch_or(&span->owner, OWNER_TOUCHED,
 					  __ATOMIC_SEQ_CST);
 	}
-	lock_release(&heap->lock);
 }
 
-static void summon_all(void)
+/* A heap that is busy is passed over: its thread comes by itself. */
+static void tag_all(void)
 {
 	if (!lock_try(&heaps_lock))
 		return;
-	for (struct list *n = heaps.next; n && n != &heaps; n = n->next)
-		summon(container_of(n, struct heap, node));
+	for (struct list *n = heaps.next; n && n != &heaps; n = n->next) {
+		struct heap *heap = container_of(n, struct heap, node);
+
+		if (lock_try(&heap->lock)) {
+			tag_currents(heap);
+			lock_release(&heap->lock);
+		}
+	}
 	lock_release(&heaps_lock);
 }
 
 void tract__heap_tick(void)
 {
-	static uint32_t summoned_at;
+	static uint32_t all_tagged_at;
+	struct heap *heap = tract__thread_heap;
 	uint32_t now = tract__sys_now_ms();
-	uint32_t last = read_once(&summoned_at);
+	uint32_t last = read_once(&all_tagged_at);
 
-	if (!tract__arena_tick(now) ||
-	    now - last <= (uint32_t)tract__options.decay_ms / 2)
+	if (!tract__arena_tick(now))
 		return;
-	if (__atomic_compare_exchange_n(&summoned_at, &last, now, false,
-					__ATOMIC_RELAXED, __ATOMIC_RELAXED))
-		summon_all();
+	if (now - last > (uint32_t)tract__options.decay_ms / 2 &&
+	    __atomic_compare_exchange_n(&all_tagged_at, &last, now, false,
+					__ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+		tag_all();
+	} else if (heap != &tract__empty_heap && heap->tagged_at != now) {
+		heap->tagged_at = now;
+		tag_currents(heap);
+	}
 }
 
 /* --- threads -------------------------------------------------------------- */
@@ -720,19 +731,24 @@ static uint32_t adapt_pace(struct heap *heap)
 void tract__heap_span_event(struct span *span)
 {
 	struct heap *heap = tract__thread_heap;
-	bool retired = false, current = false;
+	bool retired = false;
 
+	/* Only we make a span current, or end that. */
+	if (read_once(&span->state) == SPAN_CURRENT &&
+	    span_owner(span) == heap) {
+		uint32_t last = heap->paced_at;
+
+		write_once(&span->countdown, adapt_pace(heap));
+		if (heap->paced_at != last)
+			tract__heap_tick();
+		return;
+	}
 	lock_acquire(&heap->lock);
 	/* Another thread may have found it empty first. */
-	if (span_owner(span) == heap) {
-		current = span->state == SPAN_CURRENT;
-		if (current)
-			set_used(span, USED_BIAS, adapt_pace(heap));
-		else
-			retired = settle(heap, span);
-	}
+	if (span_owner(span) == heap)
+		retired = settle(heap, span);
 	lock_release(&heap->lock);
-	if (retired || current)
+	if (retired)
 		tract__heap_tick();
 }
 

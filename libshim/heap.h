@@ -28,20 +28,22 @@ struct bin {
 	/* A word of the current span's free bits, and its first block. */
 	uint64_t *word;
 	char *word_base;
-	struct span *span;	/* NULL: none, word is that of no span */
+	struct span *span; /* NULL: none, word is that of no span */
 	uint64_t block_size;
 };
 
 struct heap {
 	struct bin bins[CLASS_COUNT];
 
-	struct lock lock;	/* all below, and the spans' state and lists */
+	struct lock lock; /* all below, and the spans' state and lists */
 	struct list partial[CLASS_COUNT];
 	struct list full;
-	struct list ready;	/* full spans that others made room in */
-	struct list node;	/* of all heaps, or of the unused */
-	uint32_t pace;		/* frees into a current span between two ticks */
-	uint32_t paced_at;	/* ms */
+	struct list ready; /* full spans that others made room in */
+	struct list node;  /* of all heaps, or of the unused */
+	/* Of the thread alone, times in ms: see heap.c on giving memory back. */
+	uint32_t pace; /* frees into a current span between two looks */
+	uint32_t paced_at;
+	uint32_t tagged_at;
 };
 
 extern __thread struct heap *tract__thread_heap;

@@ -110,7 +110,7 @@ static noinline void free_slow(struct span *span, void *p)
  * stack frame in its caller, a tail call does not.
  */
 static __attribute__((__noipa__, __cold__)) void free_corrupt(const char *what,
-							       const void *p)
+							      const void *p)
 {
 	tract__report_corruption(what, p);
 }

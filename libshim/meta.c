@@ -20,7 +20,7 @@ static struct {
 	char *end;
 	size_t chunk;
 	size_t mapped;
-	uint64_t *free_bits[BITS_SIZES];	/* linked by their first word */
+	uint64_t *free_bits[BITS_SIZES]; /* linked by their first word */
 } meta;
 
 int tract__meta_reserve(size_t size)

@@ -15,7 +15,11 @@
 
 #include "common.h"
 
-enum backend_choice { BACKEND_AUTO, BACKEND_MODULE, BACKEND_PLAIN };
+enum backend_choice {
+	BACKEND_AUTO,
+	BACKEND_MODULE,
+	BACKEND_PLAIN
+};
 
 /* Milliseconds that stand for "never". */
 #define DECAY_NEVER (-1)

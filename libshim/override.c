@@ -137,8 +137,8 @@ EXPORT struct mallinfo2 mallinfo2(void)
 		.arena = stats.span_bytes + stats.dirty_bytes,
 		.ordblks = 1,
 		.uordblks = stats.live_bytes,
-		.fordblks = stats.span_bytes + stats.dirty_bytes -
-			    stats.live_bytes,
+		.fordblks =
+			stats.span_bytes + stats.dirty_bytes - stats.live_bytes,
 		.keepcost = stats.dirty_bytes,
 	};
 }

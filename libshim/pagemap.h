@@ -39,8 +39,9 @@ static inline struct span *pagemap_find(const void *p)
 	 * whoever compares all of it with the span's base finds out.
 	 */
 	/* Pairs with the release in tract__pagemap_add_leaves(). */
-	leaf = __atomic_load_n(&tract__pagemap_root[addr >> LEAF_SHIFT & (ROOT_COUNT - 1)],
-			       __ATOMIC_ACQUIRE);
+	leaf = __atomic_load_n(
+		&tract__pagemap_root[addr >> LEAF_SHIFT & (ROOT_COUNT - 1)],
+		__ATOMIC_ACQUIRE);
 	if (unlikely(!leaf))
 		return &tract__foreign_span;
 	span = read_once(&leaf->spans[addr >> UNIT_SHIFT & (LEAF_UNITS - 1)]);

@@ -18,7 +18,7 @@
 struct runs {
 	struct list bins[RUNS_BINS];
 	uint64_t nonempty[(RUNS_BINS + 63) / 64];
-	size_t units;		/* of all runs in the index */
+	size_t units; /* of all runs in the index */
 };
 
 void tract__runs_init(struct runs *runs);

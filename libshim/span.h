@@ -25,18 +25,18 @@
 struct heap;
 
 enum span_kind {
-	SPAN_NONE = 0,	/* part of no run, or inside one */
-	SPAN_DIRTY,	/* first and last unit of a free run with old contents */
-	SPAN_CLEAN,	/* the same, all of it reads as zero */
+	SPAN_NONE = 0, /* part of no run, or inside one */
+	SPAN_DIRTY,    /* first and last unit of a free run with old contents */
+	SPAN_CLEAN,    /* the same, all of it reads as zero */
 	SPAN_SMALL,
 	SPAN_LARGE,
 };
 
 /* Where a small span stands in its heap; changes under the heap's lock. */
 enum span_state {
-	SPAN_CURRENT,	/* the thread allocates from it */
-	SPAN_PARTIAL,	/* in the class's list, enough is free */
-	SPAN_FULL,	/* little or nothing is free */
+	SPAN_CURRENT, /* the thread allocates from it */
+	SPAN_PARTIAL, /* in the class's list, enough is free */
+	SPAN_FULL,    /* little or nothing is free */
 };
 
 /* Tag on span.owner: there may be remote frees to collect. */
@@ -48,8 +48,8 @@ enum span_state {
 struct span {
 	/* First cache line: all that a free by the owner needs. */
 	char *base;
-	uint64_t inverse;	/* of the odd part of block_size, modulo 2^64 */
-	uintptr_t owner;	/* struct heap, OWNER_TOUCHED; 0 if not small */
+	uint64_t inverse; /* of the odd part of block_size, modulo 2^64 */
+	uintptr_t owner;  /* struct heap, OWNER_TOUCHED; 0 if not small */
 	uint64_t *free_bits;
 	/*
 	 * Frees by the owner until the span changes state.  The blocks it has
@@ -60,25 +60,25 @@ struct span {
 	uint32_t used_base;
 	uint64_t block_count;
 	uint32_t block_size;
-	uint32_t units;		/* of the run */
-	uint16_t words;		/* of each bitmap */
-	uint8_t shift;		/* block_size is odd part << shift */
+	uint32_t units; /* of the run */
+	uint16_t words; /* of each bitmap */
+	uint8_t shift;	/* block_size is odd part << shift */
 	uint8_t class;
 	uint8_t kind;
 	uint8_t state;
 
 	/* Second: what others write, and lists. */
 	uint64_t *remote_bits;
-	uint32_t remote_freed;	/* remote bits set, but for frees under way */
-	uint32_t region;	/* index of the region it lies in */
-	struct list node;	/* heap: partial or full; arena: free runs */
+	uint32_t remote_freed; /* remote bits set, but for frees under way */
+	uint32_t region;       /* index of the region it lies in */
+	struct list node;      /* heap: partial or full; arena: free runs */
 	union {
-		struct list ready;	/* heap: full spans to collect */
-		struct list age;	/* arena: dirty runs, oldest first */
+		struct list ready; /* heap: full spans to collect */
+		struct list age;   /* arena: dirty runs, oldest first */
 	};
-	size_t size;		/* large block: bytes asked for */
-	uint32_t dirty_units;	/* leading units that may not read as zero */
-	uint32_t freed_at;	/* ms, of a dirty free run */
+	size_t size;	      /* large block: bytes asked for */
+	uint32_t dirty_units; /* leading units that may not read as zero */
+	uint32_t freed_at;    /* ms, of a dirty free run */
 } __attribute__((aligned(64)));
 
 _Static_assert(offsetof(struct span, remote_bits) == 64,

@@ -65,10 +65,9 @@ static long call_memory(long number, long a, long b, long c, long d, long e,
 
 void *tract__sys_map(size_t length)
 {
-	long ret = call_memory(SYS_mmap, 0, (long)length,
-			       PROT_READ | PROT_WRITE,
-			       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
-			       0);
+	long ret =
+		call_memory(SYS_mmap, 0, (long)length, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	return ret < 0 && ret > -4096 ? NULL : (void *)ret;
 }
@@ -85,8 +84,7 @@ void *tract__sys_map_aligned(size_t length, size_t align)
 	aligned = (char *)align_up((uintptr_t)start, align);
 	if (aligned > start)
 		tract__sys_unmap(start, (size_t)(aligned - start));
-	tract__sys_unmap(aligned + length,
-			 (size_t)(start + align - aligned));
+	tract__sys_unmap(aligned + length, (size_t)(start + align - aligned));
 	return aligned;
 }
 

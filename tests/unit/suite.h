@@ -55,12 +55,12 @@ static inline int suite_run(const char *name, const TTest *const *tests,
 	return failed ? 1 : 0;
 }
 
-#define SUITE_MAIN(name, ...)                                             \
-	int main(void)                                                    \
-	{                                                                 \
-		const TTest *const tests[] = { __VA_ARGS__ };             \
-		return suite_run(name, tests,                             \
-				 sizeof(tests) / sizeof(tests[0]));       \
+#define SUITE_MAIN(name, ...)                                                  \
+	int main(void)                                                         \
+	{                                                                      \
+		const TTest *const tests[] = { __VA_ARGS__ };                  \
+		return suite_run(name, tests,                                  \
+				 sizeof(tests) / sizeof(tests[0]));            \
 	}
 
 #endif

@@ -30,8 +30,8 @@ static void mark_units(struct held *h, size_t from)
 static void check_units(const struct held *h, size_t units)
 {
 	for (size_t i = 0; i < units; i++)
-		ck_assert_uint_eq(
-			(unsigned char)h->span->base[i * UNIT_SIZE], h->mark);
+		ck_assert_uint_eq((unsigned char)h->span->base[i * UNIT_SIZE],
+				  h->mark);
 }
 
 static void check_clean(const struct span *span)

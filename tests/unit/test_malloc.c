@@ -156,8 +156,8 @@ END_TEST
 
 START_TEST(sizes_beyond_reason_are_refused)
 {
-	const size_t sizes[] = { SIZE_MAX,	  SIZE_MAX - 15,
-				 PTRDIFF_MAX,	  (size_t)PTRDIFF_MAX + 1,
+	const size_t sizes[] = { SIZE_MAX,	   SIZE_MAX - 15,
+				 PTRDIFF_MAX,	   (size_t)PTRDIFF_MAX + 1,
 				 SIZE_MAX - 65535, (size_t)1 << 46 };
 
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {

@@ -48,11 +48,20 @@ END_TEST
 START_TEST(mistakes_are_named_once_and_the_rest_holds)
 {
 	const char *const texts[] = {
-		"colour=red",	  "backend",	   "backend=",
-		"backend=moduleX", "decay_ms=x",   "decay_ms=-2",
-		"decay_ms=3600001", "decay_ms=99999999999999999999",
-		"stats=2",	  "stats=",	   "=",
-		"=1",		  "decay_ms= 1 ",  "decay_ms=1x",
+		"colour=red",
+		"backend",
+		"backend=",
+		"backend=moduleX",
+		"decay_ms=x",
+		"decay_ms=-2",
+		"decay_ms=3600001",
+		"decay_ms=99999999999999999999",
+		"stats=2",
+		"stats=",
+		"=",
+		"=1",
+		"decay_ms= 1 ",
+		"decay_ms=1x",
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {

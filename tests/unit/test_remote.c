@@ -88,8 +88,8 @@ static void run_threads(void *(*start)(void *), int count)
 static void free_slots(void)
 {
 	for (int i = 0; i < SLOTS; i++)
-		end_block(__atomic_exchange_n(&slots[i], NULL,
-					      __ATOMIC_ACQUIRE));
+		end_block(
+			__atomic_exchange_n(&slots[i], NULL, __ATOMIC_ACQUIRE));
 }
 
 /* All spans are gone but those the caller's heap keeps current. */

@@ -63,8 +63,8 @@ static struct span span_of(unsigned int class, char *base)
 	span.shift = (uint8_t)__builtin_ctz(size);
 	span.inverse = odd_inverse(size >> span.shift);
 	span.block_size = size;
-	span.block_count = (uint32_t)(size_class_units(class) * UNIT_SIZE /
-				      size);
+	span.block_count =
+		(uint32_t)(size_class_units(class) * UNIT_SIZE / size);
 	return span;
 }
 
@@ -108,9 +108,8 @@ START_TEST(index_refuses_pointers_from_anywhere)
 		/* A valid address with a bit too many. */
 		for (int bit = 19; bit < 64; bit++)
 			ck_assert_uint_ge(
-				span_index(&span,
-					   (void *)((uintptr_t)base +
-						    (1ull << bit))),
+				span_index(&span, (void *)((uintptr_t)base +
+							   (1ull << bit))),
 				span.block_count);
 	}
 }
