@@ -12,7 +12,8 @@
 #include "harness.h"
 
 #define SMALL (2 * MIB)
-/* More than a DECOMMIT does at a time, so that forks come in between. */
+/* More than a DECOMMIT does at once, so that forks come in between. */
+#define AT_ONCE (32 * MIB)
 #define LARGE (80 * MIB)
 #define OPS 32
 #define WORDS 64
@@ -95,16 +96,22 @@ static void *dropper(void *arg)
 		for (unsigned int i = 0; i < count; i++) {
 			char *at = res.addr + ops[i].offset;
 			bool ok = ops[i].out_result == 0;
-			size_t j = 0;
+			size_t gone = 0, j;
 
 			if (!ok && ops[i].out_result != -EBUSY)
 				CHECK_ERR(ops[i].out_result, -EBUSY, "result");
-			while (j < ops[i].length && at[j] == !ok)
+			while (gone < ops[i].length && !at[gone])
+				gone += PAGE;
+			/* Refused: in whole pieces, from the start, not all. */
+			for (j = gone; j < ops[i].length && at[j];)
 				j += PAGE;
+			CHECK(ok ? gone >= ops[i].length :
+				   gone < ops[i].length && gone % AT_ONCE == 0,
+			      "%s: %#zx of %#llx are dropped",
+			      ok ? "done" : "refused", gone, ops[i].length);
 			CHECK(j >= ops[i].length,
-			      "owner's byte at %#zx of %#zx is %d, %s",
-			      at + j - res.addr, res.length, !!ok,
-			      ok ? "dropped" : "refused");
+			      "refused: %#zx of %#llx, but %#zx is dropped",
+			      gone, ops[i].length, j);
 			dropped += ok;
 			refused += !ok;
 			wait |= !ok;
@@ -117,8 +124,7 @@ static void *dropper(void *arg)
 	return NULL;
 }
 
-static void storm(size_t length, unsigned int flags, double time,
-		  uint64_t seed)
+static void storm(size_t length, unsigned int flags, double time, uint64_t seed)
 {
 	struct t_rand rnd = { seed };
 	unsigned long forks = 0, lost = 0;
