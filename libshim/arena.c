@@ -24,6 +24,14 @@
 #define REGION_FIRST ((size_t)1 << 30)
 #define REGION_ALIGN ((size_t)2 << 20)
 
+/*
+ * Freed memory waits for its decay because a program often wants it back.  How
+ * much of it does, the recent past tells: the units taken after as many had been
+ * given back.  What exceeds that and this much more goes at once, down to half,
+ * so that a program which frees all and then sleeps need not be asked.
+ */
+#define IDLE_UNITS_MAX 512
+
 /* Units purged in one go: bounds the time other purgers wait. */
 #define PURGE_UNITS_MAX 4096
 
@@ -64,7 +72,12 @@ static struct {
 	bool initialised;
 	struct runs dirty;
 	struct runs clean;
-	struct list age;   /* dirty runs, oldest first */
+	struct list age; /* dirty runs, oldest first */
+	struct {
+		uint32_t since;	   /* ms */
+		size_t given;	   /* units given back and not taken since */
+		size_t retaken[2]; /* units: this decay, the one before */
+	} flow;
 	uint32_t pause_ms; /* 0: purging works */
 	uint32_t failed_at;
 	uint64_t purged_units;
@@ -341,6 +354,14 @@ static struct span *carve(struct span *span, size_t skip, size_t units,
 	return cut;
 }
 
+static void count_taken(size_t units)
+{
+	size_t again = units < arena.flow.given ? units : arena.flow.given;
+
+	arena.flow.given -= again;
+	arena.flow.retaken[0] += again;
+}
+
 static struct span *find(size_t units)
 {
 	struct span *span = tract__runs_find(&arena.dirty, units);
@@ -380,6 +401,7 @@ struct span *tract__arena_alloc(size_t units, size_t spare, size_t align,
 		span = carve(span, skip, units, dirty);
 		span->kind = (uint8_t)kind;
 		arena.used_units += units;
+		count_taken(units);
 		arena.allocated++;
 	}
 	lock_release(&arena.lock);
@@ -397,6 +419,7 @@ void tract__arena_free(struct span *span)
 			   NULL);
 	span->kind = SPAN_NONE;
 	arena.used_units -= units;
+	arena.flow.given += units;
 	arena.freed++;
 	give_back(region_of(span), index_of(span), units, span->dirty_units);
 	lock_release(&arena.lock);
@@ -428,6 +451,7 @@ bool tract__arena_grow(struct span *span, size_t units)
 		span->dirty_units = (uint32_t)units;
 	span->units = (uint32_t)units;
 	arena.used_units += extra;
+	count_taken(extra);
 	lock_release(&arena.lock);
 	return true;
 }
@@ -445,6 +469,7 @@ void tract__arena_shrink(struct span *span, size_t units)
 	if (span->dirty_units > units)
 		span->dirty_units = (uint32_t)units;
 	arena.used_units -= extra;
+	arena.flow.given += extra;
 	give_back(region_of(span), index_of(span) + units, extra, dirty);
 	lock_release(&arena.lock);
 }
@@ -474,8 +499,28 @@ void *tract__arena_alloc_meta(size_t size)
 	return p;
 }
 
-/* Takes the oldest runs that are due out of the index. */
-static unsigned int collect_due(struct span **runs, uint32_t now, bool all)
+/* Units that the program has had back within about two decays. */
+static size_t retaken(uint32_t now)
+{
+	uint32_t period = tract__options.decay_ms > 100 ?
+				  (uint32_t)tract__options.decay_ms :
+				  100;
+	uint32_t elapsed = now - arena.flow.since;
+
+	if (elapsed >= period) {
+		arena.flow.retaken[1] =
+			elapsed < 2 * period ? arena.flow.retaken[0] : 0;
+		arena.flow.retaken[0] = 0;
+		arena.flow.since = now;
+	}
+	return arena.flow.retaken[0] + arena.flow.retaken[1];
+}
+
+/*
+ * Takes runs out of the index: those that are older than the decay, and the
+ * oldest of what is more than @keep units.
+ */
+static unsigned int collect_due(struct span **runs, uint32_t now, size_t keep)
 {
 	int decay = tract__options.decay_ms;
 	unsigned int count = 0;
@@ -488,7 +533,7 @@ static unsigned int collect_due(struct span **runs, uint32_t now, bool all)
 		bool due = decay != DECAY_NEVER &&
 			   now - span->freed_at >= (uint32_t)decay;
 
-		if (!due && !all)
+		if (!due && arena.dirty.units <= keep)
 			break;
 		take(span);
 		units += span->units;
@@ -508,7 +553,7 @@ static uint32_t next_pause(bool purged)
 }
 
 /* One batch.  True: there may be more. */
-static bool purge_some(bool all)
+static bool purge_some(size_t keep)
 {
 	struct decommit ranges[DECOMMIT_BATCH];
 	struct span *runs[DECOMMIT_BATCH];
@@ -517,7 +562,7 @@ static bool purge_some(bool all)
 	bool more = true;
 
 	lock_acquire(&arena.lock);
-	count = collect_due(runs, now, all);
+	count = collect_due(runs, now, keep);
 	lock_release(&arena.lock);
 	if (!count)
 		return false;
@@ -552,30 +597,44 @@ static bool purge_some(bool all)
 	return more;
 }
 
-static bool purge_due(uint32_t now)
+/* Is anything due?  *@keep: units of dirty memory that may wait. */
+static bool purge_due(uint32_t now, size_t *keep)
 {
+	size_t limit;
 	bool due = false;
 
+	*keep = SIZE_MAX;
 	lock_acquire(&arena.lock);
-	if (!list_empty(&arena.age) && tract__options.decay_ms != DECAY_NEVER &&
-	    now - arena.failed_at >= arena.pause_ms)
-		due = now - container_of(arena.age.next, struct span, age)
-				      ->freed_at >=
+	limit = IDLE_UNITS_MAX + retaken(now);
+	if (!list_empty(&arena.age) &&
+	    now - arena.failed_at >= arena.pause_ms) {
+		struct span *oldest =
+			container_of(arena.age.next, struct span, age);
+
+		due = now - oldest->freed_at >=
 		      (uint32_t)tract__options.decay_ms;
+		if (arena.dirty.units > limit) {
+			*keep = limit / 2;
+			due = true;
+		}
+	}
 	lock_release(&arena.lock);
 	return due;
 }
 
 bool tract__arena_tick(uint32_t now)
 {
-	if (!read_once(&arena.dirty.units))
+	size_t keep;
+
+	if (!read_once(&arena.dirty.units) ||
+	    tract__options.decay_ms == DECAY_NEVER)
 		return false;
-	if (purge_due(now) && lock_try(&purge_lock)) {
-		while (purge_some(false))
+	if (purge_due(now, &keep) && lock_try(&purge_lock)) {
+		while (purge_some(keep))
 			;
 		lock_release(&purge_lock);
 	}
-	return tract__options.decay_ms != DECAY_NEVER;
+	return true;
 }
 
 bool tract__arena_purge_all(void)
@@ -585,7 +644,7 @@ bool tract__arena_purge_all(void)
 	if (!arena.initialised)
 		return false;
 	lock_acquire(&purge_lock);
-	while (purge_some(true))
+	while (purge_some(0))
 		;
 	lock_release(&purge_lock);
 	return any;

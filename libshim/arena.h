@@ -46,8 +46,9 @@ bool tract__arena_alloc_bits(struct span *span, unsigned int words);
 void *tract__arena_alloc_meta(size_t size);
 
 /*
- * Purges what is due at @now (ms): dirty runs older than decay_ms.  True while
- * there is something that will be.  Cheap when nothing is.  No lock held.
+ * Purges what is due at @now (ms): dirty runs older than decay_ms, and what is
+ * more than the program is likely to want back.  True while there is something
+ * that will be due.  Cheap when nothing is.  No lock held.
  */
 bool tract__arena_tick(uint32_t now);
 

@@ -36,10 +36,9 @@ static void setup(void)
 	munmap(shared, PAGE);
 	canary = t_reserve(LENGTH, TRACT_RESERVE_NOHUGE);
 	t_fill(canary.addr, LENGTH, 11);
-	neighbour = mmap(canary.addr + LENGTH, 16 * PAGE,
-			 PROT_READ | PROT_WRITE,
-			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1,
-			 0);
+	neighbour =
+		mmap(canary.addr + LENGTH, 16 * PAGE, PROT_READ | PROT_WRITE,
+		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
 	if (neighbour == MAP_FAILED)
 		neighbour = mmap(NULL, 16 * PAGE, PROT_READ | PROT_WRITE,
 				 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -76,8 +75,8 @@ static void unknown_numbers(void)
 		};
 
 		for (size_t i = 0; i < ARRAY_SIZE(odd); i++)
-			CHECK_ERR(t_ioctl(odd[i], buf), -ENOTTY,
-				  "number %#lx", odd[i]);
+			CHECK_ERR(t_ioctl(odd[i], buf), -ENOTTY, "number %#lx",
+				  odd[i]);
 	}
 	/* ENOTTY comes before any look at the argument. */
 	CHECK_ERR(t_ioctl(_IO(TRACT_IOC_TYPE, 200), NULL), -ENOTTY,
@@ -207,7 +206,8 @@ static int batch(__u32 flags, const void *ops, __u32 count, __u32 reserved)
 static void batch_fields(void)
 {
 	static struct tract_op ops[TRACT_BATCH_MAX + 1];
-	const __u32 counts[] = { 0, TRACT_BATCH_MAX + 1, 4096, 1U << 27,
+	const __u32 counts[] = { 0,	   TRACT_BATCH_MAX + 1,
+				 4096,	   1U << 27,
 				 1U << 31, UINT_MAX };
 
 	CHECK_EQ(t_info().out_batch_max, TRACT_BATCH_MAX, "batch_max");
@@ -231,9 +231,14 @@ static void batch_pointers(void)
 	char *area = mmap(NULL, 3 * PAGE, PROT_READ | PROT_WRITE,
 			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	struct tract_op *at;
-	const uintptr_t wild[] = { 0, 8, 0x7fffffffe000, 0x7ffffffff000,
-				   0x800000000000, 0xffff888000000000,
-				   0xffffffff81000000, UINTPTR_MAX - 31,
+	const uintptr_t wild[] = { 0,
+				   8,
+				   0x7fffffffe000,
+				   0x7ffffffff000,
+				   0x800000000000,
+				   0xffff888000000000,
+				   0xffffffff81000000,
+				   UINTPTR_MAX - 31,
 				   UINTPTR_MAX };
 
 	mprotect(area + 2 * PAGE, PAGE, PROT_NONE);
@@ -285,8 +290,8 @@ static void try_op(const struct bad_op *bad)
 			ops[j] = t_make_op(TRACT_OP_DECOMMIT, canary.id,
 					   j * 16 * PAGE, 8 * PAGE);
 		ops[places[i]] = bad->op;
-		CHECK_ERR(t_batch(ops, 7, &result), bad->want,
-			  "%s at place %u", bad->what, places[i]);
+		CHECK_ERR(t_batch(ops, 7, &result), bad->want, "%s at place %u",
+			  bad->what, places[i]);
 		CHECK_ERR(ops[places[i]].out_result, bad->want,
 			  "result of %s at place %u", bad->what, places[i]);
 		CHECK_EQ(result.out_completed, 0, "completed with %s",
@@ -294,15 +299,23 @@ static void try_op(const struct bad_op *bad)
 	}
 }
 
-#define OP(c, i, o, l) { .op = (c), .out_result = OP_POISON, .id = (i), \
-			 .offset = (o), .length = (l) }
+#define OP(c, i, o, l)                                                         \
+	{                                                                      \
+		.op = (c), .out_result = OP_POISON, .id = (i), .offset = (o),  \
+		.length = (l)                                                  \
+	}
 
 static void bad_ops(void)
 {
-	const __u32 codes[] = { 0, 3, 4, 64, 0x101, 1U << 31, 1U << 31 | 1,
-				UINT_MAX };
-	const __u64 ids[] = { 0, stale_id, foreign_id, NEVER_GIVEN,
-			      canary.id | 1ULL << 32, canary.id | 1ULL << 63,
+	const __u32 codes[] = {
+		0, 3, 4, 64, 0x101, 1U << 31, 1U << 31 | 1, UINT_MAX
+	};
+	const __u64 ids[] = { 0,
+			      stale_id,
+			      foreign_id,
+			      NEVER_GIVEN,
+			      canary.id | 1ULL << 32,
+			      canary.id | 1ULL << 63,
 			      UINT64_MAX };
 
 	for (size_t i = 0; i < ARRAY_SIZE(codes); i++) {
@@ -369,12 +382,10 @@ static void bad_ranges(void)
 
 	for (size_t i = 0; i < ARRAY_SIZE(ranges) * 2; i++) {
 		char what[80];
-		struct bad_op bad = {
-			what,
-			OP(1 + i % 2, canary.id, ranges[i / 2][0],
-			   ranges[i / 2][1]),
-			-EINVAL
-		};
+		struct bad_op bad = { what,
+				      OP(1 + i % 2, canary.id, ranges[i / 2][0],
+					 ranges[i / 2][1]),
+				      -EINVAL };
 
 		snprintf(what, sizeof(what), "op %u of %#llx bytes at %#llx",
 			 bad.op.op, bad.op.length, bad.op.offset);

@@ -20,8 +20,7 @@ static long rss(const struct t_res *res)
 }
 
 /* Fill, drop [offset, offset + length), look at every byte. */
-static void drop_and_look(const struct t_res *res, size_t offset,
-			  size_t length)
+static void drop_and_look(const struct t_res *res, size_t offset, size_t length)
 {
 	size_t end = offset + length;
 
@@ -215,7 +214,7 @@ static void two_reservations(void)
 
 		CHECK_EQ(t_nonzero(hit->addr + i * PAGE, PAGE), -1,
 			 "page %d not dropped at", i);
-		CHECK_EQ(t_wrong(not->addr + i * PAGE, PAGE,
+		CHECK_EQ(t_wrong(not ->addr + i * PAGE, PAGE,
 				 (i & 1 ? 1 : 2) + i * PAGE / 8),
 			 -1, "page %d of the other lost at", i);
 	}

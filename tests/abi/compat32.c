@@ -84,8 +84,10 @@ static void probe(void)
 	/* getpid, to see whether the entry exists: without, SIGSEGV. */
 	int ret;
 
-	__asm__ volatile("int $0x80" : "=a"(ret) : "a"(20) : "memory", "r8",
-			 "r9", "r10", "r11");
+	__asm__ volatile("int $0x80"
+			 : "=a"(ret)
+			 : "a"(20)
+			 : "memory", "r8", "r9", "r10", "r11");
 	_exit(ret == getpid() ? 0 : 1);
 }
 

@@ -17,8 +17,8 @@ static void other_descriptor(void)
 	const int fds[] = { second, third };
 
 	for (int i = 0; i < 2; i++) {
-		struct tract_op op = t_make_op(TRACT_OP_DECOMMIT, res.id, 0,
-					       PAGE);
+		struct tract_op op =
+			t_make_op(TRACT_OP_DECOMMIT, res.id, 0, PAGE);
 		struct tract_batch arg = { .size = sizeof(arg),
 					   .ops = (uintptr_t)&op,
 					   .count = 1 };

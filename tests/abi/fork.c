@@ -239,7 +239,9 @@ static void grandchildren(void)
 
 static void many_children(void)
 {
-	enum { N = 8 };
+	enum {
+		N = 8
+	};
 	struct family f;
 	pid_t children[N];
 
@@ -320,12 +322,12 @@ static void batch_shared(void)
 	CHECK_ERR(ops[2].out_result, 0, "POPULATE");
 	CHECK_ERR(ops[3].out_result, want_shared(), "shared");
 	is = t_process_stats();
-	CHECK_EQ(is.out_refused_zaps - was.out_refused_zaps,
-		 shared_zap ? 0 : 2, "refused zaps");
+	CHECK_EQ(is.out_refused_zaps - was.out_refused_zaps, shared_zap ? 0 : 2,
+		 "refused zaps");
 	CHECK_EQ(t_nonzero(young.addr, MIB), -1, "young not zero at");
-	CHECK_EQ(t_wrong(f.res.addr + PAGE, LENGTH - 2 * MIB,
-			 51 + PAGE / 8) >= 0, shared_zap,
-		 "owner's bytes behind the first page");
+	CHECK_EQ(t_wrong(f.res.addr + PAGE, LENGTH - 2 * MIB, 51 + PAGE / 8) >=
+			 0,
+		 shared_zap, "owner's bytes behind the first page");
 	t_open_gate(&f.down);
 	WAIT_OK(f.child);
 	t_unmap(&young);

@@ -130,8 +130,8 @@ static void rlimit_as_child(void)
 	/* A generous alignment costs address space only while searching. */
 	if (CHECK_ERR(t_reserve_raw(8 * MIB, GIB, 0, &res), 0,
 		      "just under RLIMIT_AS, aligned to 1 GiB")) {
-		CHECK_EQ(t_field("/proc/self/status", "VmSize"),
-			 size + 8 * MIB, "VmSize with it");
+		CHECK_EQ(t_field("/proc/self/status", "VmSize"), size + 8 * MIB,
+			 "VmSize with it");
 		t_unmap(&res);
 	}
 	CHECK_ERR(t_reserve_raw(8 * MIB, 0, 0, &res), 0, "once more");

@@ -152,8 +152,8 @@ static void moved(void)
 	CHECK_INTACT(there, 3 * MIB, 5 * MIB, "behind");
 	madvise(old, LENGTH, MADV_DONTNEED);
 	err = t_populate(&res, 2 * MIB, MIB);
-	CHECK(err == -ENOENT || (!err && t_resident(there + 2 * MIB, MIB) ==
-						 256),
+	CHECK(err == -ENOENT ||
+		      (!err && t_resident(there + 2 * MIB, MIB) == 256),
 	      "POPULATE of a moved reservation is %d", err);
 	CHECK_EQ(t_resident(old, LENGTH), 0, "populated of another's");
 	munmap(area, 2 * LENGTH);
@@ -168,8 +168,8 @@ static void moved(void)
 static void moved_untouched(void)
 {
 	struct t_res res = t_reserve(LENGTH, kind);
-	char *there = mmap(NULL, LENGTH, PROT_NONE,
-			   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *there = mmap(NULL, LENGTH, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS,
+			   -1, 0);
 	int err;
 
 	there = mremap(res.addr, LENGTH, LENGTH, MREMAP_MAYMOVE | MREMAP_FIXED,

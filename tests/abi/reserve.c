@@ -25,8 +25,8 @@ static void alignments(void)
 			struct t_res res;
 			struct t_vma vma;
 
-			if (!CHECK_ERR(t_reserve_raw(length, align, 0, &res),
-				       0, "%zu bytes aligned to %#llx", length,
+			if (!CHECK_ERR(t_reserve_raw(length, align, 0, &res), 0,
+				       "%zu bytes aligned to %#llx", length,
 				       align))
 				continue;
 			CHECK_EQ((uintptr_t)res.addr % want, 0,

@@ -79,8 +79,8 @@ static char *place(const struct call *call, unsigned int size, unsigned int fit)
 	return at;
 }
 
-static void expect(const struct call *call, unsigned int size,
-		   unsigned int fit, int want, const char *what)
+static void expect(const struct call *call, unsigned int size, unsigned int fit,
+		   int want, const char *what)
 {
 	struct t_snap before = t_snapshot();
 	char *at = place(call, size, fit);
@@ -98,7 +98,12 @@ static void short_sizes(void)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(calls); i++) {
 		const struct call *call = &calls[i];
-		const unsigned int sizes[] = { 0, 1, 3, 4, 8, call->known / 2,
+		const unsigned int sizes[] = { 0,
+					       1,
+					       3,
+					       4,
+					       8,
+					       call->known / 2,
 					       call->known - 8,
 					       call->known - 1 };
 
@@ -166,8 +171,8 @@ static void nonzero_tail(void)
 /* Above a page it is -E2BIG whatever follows: the search has to end. */
 static void above_a_page(void)
 {
-	const unsigned int sizes[] = { PAGE + 1, 2 * PAGE, MIB, 1U << 31,
-				       UINT_MAX - 7, UINT_MAX };
+	const unsigned int sizes[] = { PAGE + 1, 2 * PAGE,     MIB,
+				       1U << 31, UINT_MAX - 7, UINT_MAX };
 	char *big = mmap(NULL, MIB, PROT_READ | PROT_WRITE,
 			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
@@ -204,10 +209,15 @@ static void unreadable(void)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(calls); i++) {
 		const struct call *call = &calls[i];
-		const uintptr_t wild[] = { 0, 1, 4, (uintptr_t)edge,
-					   0x7ffffffff000, 0x800000000000,
+		const uintptr_t wild[] = { 0,
+					   1,
+					   4,
+					   (uintptr_t)edge,
+					   0x7ffffffff000,
+					   0x800000000000,
 					   0xffff888000000000,
-					   0xffffffff81000000, UINTPTR_MAX - 3,
+					   0xffffffff81000000,
+					   UINTPTR_MAX - 3,
 					   UINTPTR_MAX };
 		struct t_snap before = t_snapshot();
 
@@ -296,7 +306,10 @@ struct field {
 /* Only out_ fields are written, and nothing behind the known size. */
 static void inputs_stay(void)
 {
-#define IN(n, type, name) { n, offsetof(type, name), sizeof(((type *)0)->name) }
+#define IN(n, type, name)                                                      \
+	{                                                                      \
+		n, offsetof(type, name), sizeof(((type *)0)->name)             \
+	}
 	static const struct field fields[] = {
 		IN(0, struct tract_info, size),
 		IN(0, struct tract_info, flags),

@@ -34,8 +34,9 @@ static void reservation_fields(void)
 			CHECK_FIELD(st, out_operations, 0);
 			CHECK_FIELD(st, out_refused_zaps, 0);
 			CHECK_FIELD(st, out_map_count, t_map_count(0));
-			CHECK_FIELD(st, out_map_max,
-				    t_read_number("/proc/sys/vm/max_map_count"));
+			CHECK_FIELD(
+				st, out_map_max,
+				t_read_number("/proc/sys/vm/max_map_count"));
 			t_unmap(&res);
 		}
 }
@@ -263,7 +264,10 @@ struct shared {
 /* NEXT gives all of one process, of all, in order, once each. */
 static void listing(void)
 {
-	enum { CHILDREN = 3, EACH = 4 };
+	enum {
+		CHILDREN = 3,
+		EACH = 4
+	};
 	struct shared *shared = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
 				     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	struct t_gate up = t_make_gate(), down = t_make_gate();

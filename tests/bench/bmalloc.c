@@ -29,7 +29,11 @@
 #define EVENT INSTANCE "/events/mmap_lock/mmap_lock_acquire_returned"
 #define TRACE_MAX 4096
 
-enum mode { STOCK, TRACT, TRACT_NOHUGE };
+enum mode {
+	STOCK,
+	TRACT,
+	TRACT_NOHUGE
+};
 
 static const char *const mode_names[] = { "stock", "tract", "tract-nohuge" };
 
@@ -227,19 +231,18 @@ static void make_range(void)
 			t_die("mmap: %s", strerror(errno));
 		return;
 	}
-	res = t_reserve(length, opt.mode == TRACT_NOHUGE ?
-					TRACT_RESERVE_NOHUGE :
-					0);
+	res = t_reserve(length,
+			opt.mode == TRACT_NOHUGE ? TRACT_RESERVE_NOHUGE : 0);
 	base = res.addr;
 }
 
 static void parse(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{ "mode", 1, NULL, 'm' },    { "threads", 1, NULL, 't' },
-		{ "steps", 1, NULL, 's' },   { "mib", 1, NULL, 'l' },
-		{ "batch", 1, NULL, 'b' },   { "trace", 0, NULL, 'T' },
-		{ "json", 0, NULL, 'j' },    { 0 },
+		{ "mode", 1, NULL, 'm' },  { "threads", 1, NULL, 't' },
+		{ "steps", 1, NULL, 's' }, { "mib", 1, NULL, 'l' },
+		{ "batch", 1, NULL, 'b' }, { "trace", 0, NULL, 'T' },
+		{ "json", 0, NULL, 'j' },  { 0 },
 	};
 	int c;
 
@@ -391,9 +394,10 @@ int main(int argc, char **argv)
 		printf(opt.json ? "%s%ld" : "%s %ld", opt.json && i ? "," : "",
 		       maps[i]);
 	if (opt.trace)
-		printf(opt.json ? "],\"write_locks\":%ld,\"read_locks\":%ld" :
-				  "\nmmap_lock in the loop: %ld for writing, %ld "
-				  "for reading\n",
+		printf(opt.json ?
+			       "],\"write_locks\":%ld,\"read_locks\":%ld" :
+			       "\nmmap_lock in the loop: %ld for writing, %ld "
+			       "for reading\n",
 		       locks[1], locks[0]);
 	else
 		printf(opt.json ? "],\"write_locks\":null,\"read_locks\":null" :

@@ -135,7 +135,8 @@ static unsigned long spans_freed(void)
 static int watch(void)
 {
 	double start = bench_now(), report = 1;
-	long rss, vmas, most_rss = 0, first_vmas = LONG_MAX, last_vmas = LONG_MAX;
+	long rss, vmas, most_rss = 0, first_vmas = LONG_MAX,
+			last_vmas = LONG_MAX;
 
 	while (running) {
 		double now = bench_now() - start;

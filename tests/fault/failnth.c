@@ -151,7 +151,7 @@ static void reserve(void)
 {
 	static const int listed[] = { -ENOMEM, -EFAULT, 0 };
 	static const unsigned int flags[] = { 0, TRACT_RESERVE_NOHUGE |
-						    TRACT_RESERVE_NODUMP };
+							 TRACT_RESERVE_NODUMP };
 
 	for (size_t i = 0; i < ARRAY_SIZE(flags); i++) {
 		unsigned int n, failed = 0;

@@ -25,8 +25,7 @@ static void victim(uint64_t seed)
 		size_t pages = 1 + t_below(&rnd, 512);
 
 		if (!r->addr) {
-			if (t_reserve_raw(pages * PAGE, 0, t_below(&rnd, 4),
-					  r))
+			if (t_reserve_raw(pages * PAGE, 0, t_below(&rnd, 4), r))
 				continue;
 		}
 		pages = r->length / PAGE;

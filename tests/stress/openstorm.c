@@ -24,8 +24,8 @@ static void use(struct t_rand *rnd, const struct t_res *res)
 	struct tract_info info = { .size = sizeof(info) };
 	struct tract_stats st = { .size = sizeof(st),
 				  .scope = TRACT_SCOPE_PROCESS };
-	struct tract_op op = t_make_op(TRACT_OP_DECOMMIT, res->id, 0,
-				       res->length);
+	struct tract_op op =
+		t_make_op(TRACT_OP_DECOMMIT, res->id, 0, res->length);
 	struct tract_batch batch = { .size = sizeof(batch),
 				     .ops = (uintptr_t)&op,
 				     .count = 1 };

@@ -190,8 +190,8 @@ static void step_own(struct worker *w)
 		put_page(res.addr + i * PAGE, seed + i);
 	if (cut)
 		munmap(res.addr, cut * PAGE);
-	err = t_decommit(&res, cut * PAGE / 2, (pages - cut / 2) * PAGE / 2 &
-						       -PAGE);
+	err = t_decommit(&res, cut * PAGE / 2,
+			 (pages - cut / 2) * PAGE / 2 & -PAGE);
 	CHECK(err == 0 || err == -EBUSY, "DECOMMIT of its own is %d", err);
 	for (size_t i = cut; i < pages; i++) {
 		size_t first = cut / 2;

@@ -187,8 +187,8 @@ static void load_module(const char *path, const char *params)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 
-	if (fd < 0 || (syscall(SYS_finit_module, fd, params, 0) &&
-		       errno != EEXIST))
+	if (fd < 0 ||
+	    (syscall(SYS_finit_module, fd, params, 0) && errno != EEXIST))
 		fatal(path);
 	close(fd);
 }
@@ -224,7 +224,8 @@ static int open_port(const char *name)
 					*strrchr(found.gl_pathv[i], '/') = '\0';
 					snprintf(path, sizeof(path), "/dev/%s",
 						 strrchr(found.gl_pathv[i],
-							 '/') + 1);
+							 '/') +
+							 1);
 					fd = open(path, O_WRONLY | O_CLOEXEC);
 				}
 				free(text);
