@@ -8,6 +8,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/*
+ * For loops of millions: ck_assert() writes to a file each time it holds.
+ */
+#define must(condition)                                                        \
+	do {                                                                   \
+		if (!(condition))                                              \
+			ck_abort_msg("not so: %s", #condition);                \
+	} while (0)
+
 static uint64_t random_state = 1;
 
 /* xorshift64*: the same numbers for the same seed everywhere. */

@@ -52,21 +52,21 @@ START_TEST(finds_what_a_search_of_all_finds)
 			total += spans[i].units;
 		}
 		present[i] = !present[i];
-		ck_assert_uint_eq(runs.units, total);
+		must(runs.units == total);
 		best = best_units(units);
 		found = tract__runs_find(&runs, units);
 		if (best == SIZE_MAX) {
-			ck_assert_ptr_null(found);
+			must(!found);
 			continue;
 		}
-		ck_assert_ptr_nonnull(found);
-		ck_assert(present[found - spans]);
-		ck_assert_uint_ge(found->units, units);
+		must(found);
+		must(present[found - spans]);
+		must(found->units >= units);
 		/* Exact below 64 units; within its eighth of a doubling above. */
 		if (found->units < RUNS_EXACT)
-			ck_assert_uint_eq(found->units, best);
+			must(found->units == best);
 		else
-			ck_assert_uint_le(found->units, best + best / 4);
+			must(found->units <= best + best / 4);
 	}
 }
 END_TEST
@@ -79,8 +79,8 @@ START_TEST(the_largest_run_there_can_be)
 	spans[0].units = UINT32_MAX;
 	list_init(&spans[0].node);
 	tract__runs_insert(&runs, &spans[0]);
-	ck_assert_ptr_eq(tract__runs_find(&runs, 1), &spans[0]);
-	ck_assert_ptr_eq(tract__runs_find(&runs, UINT32_MAX), &spans[0]);
+	must(tract__runs_find(&runs, 1) == &spans[0]);
+	must(tract__runs_find(&runs, UINT32_MAX) == &spans[0]);
 	tract__runs_remove(&runs, &spans[0]);
 	ck_assert_ptr_null(tract__runs_find(&runs, 1));
 }

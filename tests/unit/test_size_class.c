@@ -10,10 +10,10 @@ START_TEST(every_size_has_the_smallest_class_that_holds_it)
 	for (size_t size = 0; size <= SMALL_MAX; size++) {
 		unsigned int class = size_class_of(size);
 
-		ck_assert_uint_lt(class, CLASS_COUNT);
-		ck_assert_uint_ge(tract__class_size[class], size);
+		must(class < CLASS_COUNT);
+		must(tract__class_size[class] >= size);
 		if (class)
-			ck_assert_uint_lt(tract__class_size[class - 1], size);
+			must(tract__class_size[class - 1] < size);
 	}
 }
 END_TEST
@@ -23,11 +23,10 @@ START_TEST(classes_waste_at_most_an_eighth)
 	for (unsigned int class = 1; class < CLASS_COUNT; class ++) {
 		size_t smallest = tract__class_size[class - 1] + 1u;
 
-		ck_assert_uint_eq(tract__class_size[class] % 16, 0);
+		must(tract__class_size[class] % 16 == 0);
 		/* Below 128 the step of 16 bytes rules. */
 		if (smallest > 128)
-			ck_assert_uint_le(8 * tract__class_size[class],
-					  9 * smallest);
+			must(8 * tract__class_size[class] <= 9 * smallest);
 	}
 }
 END_TEST
@@ -38,9 +37,9 @@ START_TEST(aligned_classes_are_multiples)
 		for (size_t size = align; size <= SMALL_MAX; size += align) {
 			unsigned int class = size_class_aligned(size, align);
 
-			ck_assert_uint_lt(class, CLASS_COUNT);
-			ck_assert_uint_ge(tract__class_size[class], size);
-			ck_assert_uint_eq(tract__class_size[class] % align, 0);
+			must(class < CLASS_COUNT);
+			must(tract__class_size[class] >= size);
+			must(tract__class_size[class] % align == 0);
 		}
 	}
 }
@@ -49,9 +48,9 @@ END_TEST
 START_TEST(spans_hold_eight_blocks_or_more)
 {
 	for (unsigned int class = 0; class < CLASS_COUNT; class ++)
-		ck_assert_uint_ge(size_class_units(class) * UNIT_SIZE /
-					  tract__class_size[class],
-				  8);
+		must(size_class_units(class) * UNIT_SIZE /
+			     tract__class_size[class] >=
+		     8);
 }
 END_TEST
 
@@ -81,9 +80,9 @@ START_TEST(index_tells_starts_of_blocks_from_all_else)
 
 			if (at % span.block_size == 0 &&
 			    at / span.block_size < span.block_count)
-				ck_assert_uint_eq(index, at / span.block_size);
+				must(index == at / span.block_size);
 			else
-				ck_assert_uint_ge(index, span.block_count);
+				must(index >= span.block_count);
 		}
 	}
 }
@@ -102,15 +101,13 @@ START_TEST(index_refuses_pointers_from_anywhere)
 
 			if (p - (uintptr_t)base < end)
 				continue;
-			ck_assert_uint_ge(span_index(&span, (void *)p),
-					  span.block_count);
+			must(span_index(&span, (void *)p) >= span.block_count);
 		}
 		/* A valid address with a bit too many. */
 		for (int bit = 19; bit < 64; bit++)
-			ck_assert_uint_ge(
-				span_index(&span, (void *)((uintptr_t)base +
-							   (1ull << bit))),
-				span.block_count);
+			must(span_index(&span, (void *)((uintptr_t)base +
+							(1ull << bit))) >=
+			     span.block_count);
 	}
 }
 END_TEST
