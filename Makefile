@@ -4,7 +4,8 @@
 #   make module     kmod/tract.ko for the running kernel, or KDIR=
 #   make check      unit and api tests on this machine, sanitizers included
 #   make lint       style of both sides, the UAPI header, shell scripts
-#   make bench      benchmark programs and their report
+#   make bench      benchmark programs under each allocator, and their report
+#   make bench-vm   the decommit benchmark, on stock kernels in VMs
 #   make install    library, tractctl, header, man pages under PREFIX
 #
 # Nothing here needs root or touches the running kernel.
@@ -55,7 +56,7 @@ ASAN_FLAGS := -fsanitize=address,undefined -fno-sanitize-recover=all \
 # The one fence orders counts of which a stale one does no harm.
 TSAN_FLAGS := -fsanitize=thread -Wno-tsan
 
-.PHONY: all module check lint bench install clean tests
+.PHONY: all module check lint bench bench-vm install clean tests
 
 all: $(O)/libtract.so $(O)/tractctl
 
@@ -116,6 +117,9 @@ lint:
 
 bench: all $(BENCH)
 	tests/bench/report
+
+bench-vm: $(O)/tests/bench/bmalloc
+	tests/bench/bmalloc_report
 
 install: all
 	install -D -m 755 $(O)/libtract.so $(DESTDIR)$(PREFIX)/lib/libtract.so
