@@ -40,7 +40,7 @@ struct heap {
 	struct list full;
 	struct list ready; /* full spans that others made room in */
 	struct list node;  /* of all heaps, or of the unused */
-	/* Of the thread alone, times in ms: see heap.c on giving memory back. */
+	/* Of the thread alone, times in ms: see tick.c. */
 	uint32_t pace; /* frees into a current span between two looks */
 	uint32_t paced_at;
 	uint32_t tagged_at;
@@ -52,25 +52,25 @@ extern __thread struct heap *tract__thread_heap;
 extern struct heap tract__empty_heap;
 
 /*
+ * Spans of threads that are gone.  No thread frees here on the fast path; any
+ * may adopt a span.  Threads past their own end allocate from it, locked.
+ */
+extern struct heap tract__orphans;
+
+/* The word of a bin that has no span. */
+extern uint64_t tract__no_blocks;
+
+/* The most frees into a current span between two looks at the clock. */
+#define PACE_MAX 32
+
+/*
  * Refills the bin of @class and takes a block, making the thread's heap if it
  * has none.  NULL: no memory.
  */
 void *tract__heap_alloc_slow(unsigned int class);
 
-/* A free that the fast path could not do: @p lies in @span, of kind SMALL. */
-void tract__heap_free_slow(struct span *span, void *p);
-
-/* The countdown of @span, owned by the calling thread, has run out. */
-void tract__heap_span_event(struct span *span);
-
-/* Is @p the start of an allocated block of the small span @span? */
-bool tract__heap_is_allocated(const struct span *span, const void *p);
-
-/*
- * A chance for memory that is due to go back.  Called from slow paths, with no
- * lock held; threads that stay on their fast paths are led here as well.
- */
-void tract__heap_tick(void);
+/* Shows every heap of a thread, unless the list of them is in use. */
+void tract__heap_visit(void (*visit)(struct heap *heap));
 
 /* Collects what others freed in the caller's heap, and retires empty spans. */
 void tract__heap_collect(void);

@@ -6,10 +6,10 @@
 #include "large.h"
 
 #include "arena.h"
-#include "heap.h"
 #include "pagemap.h"
 #include "report.h"
 #include "sys.h"
+#include "tick.h"
 
 #define PAGE ((size_t)4096)
 
@@ -66,7 +66,7 @@ void tract__large_free(struct span *span, void *p)
 					  __ATOMIC_ACQ_REL)))
 		tract__report_corruption("invalid free", p);
 	tract__arena_free(span);
-	tract__heap_tick();
+	tract__tick();
 }
 
 bool tract__large_resize(struct span *span, size_t size)

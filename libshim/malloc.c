@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "arena.h"
+#include "free.h"
 #include "heap.h"
 #include "init.h"
 #include "large.h"
@@ -95,7 +96,7 @@ static noinline void free_slow(struct span *span, void *p)
 		return;
 	switch (span->kind) {
 	case SPAN_SMALL:
-		tract__heap_free_slow(span, p);
+		tract__free_small_slow(span, p);
 		break;
 	case SPAN_LARGE:
 		tract__large_free(span, p);
@@ -143,7 +144,7 @@ void tract__free(void *p)
 	 * bit as well.  The span is not ours any more after this.
 	 */
 	if (unlikely(count_down(&span->countdown)))
-		tract__heap_span_event(span);
+		tract__free_event(span);
 }
 
 void *tract__calloc(size_t count, size_t size)
@@ -181,7 +182,7 @@ size_t tract__usable_size(const void *p)
 {
 	struct span *span = pagemap_find(p);
 
-	if (span->kind == SPAN_SMALL && tract__heap_is_allocated(span, p))
+	if (span->kind == SPAN_SMALL && tract__free_would_be_valid(span, p))
 		return span->block_size;
 	if (large_is_block(span, p))
 		return tract__large_usable(span);

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Where a small span stands: what is out, to whom it belongs, in which list of
+ * its heap it is.  All under the lock of the heap that it is attached to, unless
+ * said otherwise.
+ */
+#ifndef TRACT_SPAN_STATE_H
+#define TRACT_SPAN_STATE_H
+
+#include "heap.h"
+
+static inline bool span_is_touched(const struct span *span)
+{
+	return __atomic_load_n(&span->owner, __ATOMIC_SEQ_CST) & OWNER_TOUCHED;
+}
+
+/* No lock: may turn out otherwise with it. */
+static inline bool span_looks_empty(const struct span *span)
+{
+	return span_used(span) ==
+	       __atomic_load_n(&span->remote_freed, __ATOMIC_SEQ_CST);
+}
+
+static inline bool span_bit_is_set(const uint64_t *bits, uint64_t index)
+{
+	return read_once(&bits[index / 64]) >> index % 64 & 1;
+}
+
+/*
+ * Takes in what others have freed, if anything.  Writes free bits: only by the
+ * owning thread, or by anybody for a span of the orphans.
+ */
+void tract__span_collect(struct span *span);
+
+/*
+ * Collects a span that is not current and brings it to where it belongs now: to
+ * a list of @heap, or, empty, to the arena, which is said by true.
+ */
+bool tract__span_settle(struct heap *heap, struct span *span);
+
+/* The same for each span of a list of @heap, linked by node or by ready. */
+void tract__span_settle_nodes(struct heap *heap, struct list *list);
+void tract__span_settle_ready(struct heap *heap);
+
+/* Allocation goes on from here; the owner looks at it after @frees frees. */
+void tract__span_make_current(struct span *span, uint32_t frees);
+
+void tract__span_set_owner(struct span *span, struct heap *heap);
+
+/* The span is empty, no bin's current one, and goes to the arena. */
+void tract__span_retire(struct span *span);
+
+#endif

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Memory goes back after a delay, and no thread of ours watches the clock: the
+ * program's own threads do in passing.  Refills and retired spans are occasions
+ * enough for busy ones.  For a thread that takes and returns the same few blocks
+ * every pace-th free into a current span is one more: the pace adapts to an
+ * occasion every few dozen ms, down to each single free of a slow thread.  And
+ * while there is memory to give back, current spans are tagged, so that each
+ * thread comes by at its next free and finds its pace anew: a thread's own
+ * whenever it comes by, everybody's every half decay.
+ */
+#include "tick.h"
+
+#include "arena.h"
+#include "options.h"
+#include "span_state.h"
+
+/* Times in ms. */
+#define PACE_SLOWER_MS 8
+#define PACE_FASTER_MS 64
+
+/* Heap locked, or the caller's own. */
+static void tag_currents(struct heap *heap)
+{
+	for (unsigned int class = 0; class < CLASS_COUNT; class ++) {
+		struct span *span = heap->bins[class].span;
+
+		if (span && !span_is_touched(span))
+			__atomic_fetch_or(&span->owner, OWNER_TOUCHED,
+					  __ATOMIC_SEQ_CST);
+	}
+}
+
+/* A heap that is busy is passed over: its thread comes by itself. */
+static void tag_heap(struct heap *heap)
+{
+	if (!lock_try(&heap->lock))
+		return;
+	tag_currents(heap);
+	lock_release(&heap->lock);
+}
+
+void tract__tick(void)
+{
+	static uint32_t all_tagged_at;
+	struct heap *heap = tract__thread_heap;
+	uint32_t now = tract__sys_now_ms();
+	uint32_t last = read_once(&all_tagged_at);
+
+	if (!tract__arena_tick(now))
+		return;
+	if (now - last > (uint32_t)tract__options.decay_ms / 2 &&
+	    __atomic_compare_exchange_n(&all_tagged_at, &last, now, false,
+					__ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+		tract__heap_visit(tag_heap);
+	} else if (heap != &tract__empty_heap && heap->tagged_at != now) {
+		heap->tagged_at = now;
+		tag_currents(heap);
+	}
+}
+
+uint32_t tract__tick_pace(struct heap *heap)
+{
+	uint32_t now = tract__sys_now_ms();
+	uint32_t elapsed = now - heap->paced_at;
+
+	if (elapsed > PACE_FASTER_MS)
+		heap->pace = 1;
+	else if (elapsed < PACE_SLOWER_MS && heap->pace < PACE_MAX)
+		heap->pace *= 2;
+	heap->paced_at = now;
+	if (elapsed)
+		tract__tick();
+	return heap->pace;
+}
