@@ -45,16 +45,6 @@ bool tract__arena_alloc_bits(struct span *span, unsigned int words);
 /* Zeroed metadata that is never freed, or NULL. */
 void *tract__arena_alloc_meta(size_t size);
 
-/*
- * Purges what is due at @now (ms): dirty runs older than decay_ms, and what is
- * more than the program is likely to want back.  True while there is something
- * that will be due.  Cheap when nothing is.  No lock held.
- */
-bool tract__arena_tick(uint32_t now);
-
-/* Purges all dirty runs; true if there was any.  No lock held. */
-bool tract__arena_purge_all(void);
-
 struct arena_stats {
 	size_t reservations;
 	size_t reserved_bytes;
@@ -75,7 +65,5 @@ void tract__arena_visit(void (*visit)(struct span *span, void *arg), void *arg);
 void tract__arena_fork_prepare(void);
 void tract__arena_fork_parent(void);
 void tract__arena_fork_child(void);
-/* The part of fork_prepare that must come before the heaps' locks. */
-void tract__arena_fork_prepare_purge(void);
 
 #endif

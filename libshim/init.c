@@ -9,6 +9,7 @@
 #include "heap.h"
 #include "lock.h"
 #include "options.h"
+#include "purge.h"
 #include "report.h"
 #include "stats.h"
 
@@ -24,7 +25,7 @@ static bool options_read;
  */
 static void fork_prepare(void)
 {
-	tract__arena_fork_prepare_purge();
+	tract__purge_fork_prepare();
 	tract__heap_fork_prepare();
 	tract__arena_fork_prepare();
 }
@@ -33,10 +34,12 @@ static void fork_parent(void)
 {
 	tract__arena_fork_parent();
 	tract__heap_fork_parent();
+	tract__purge_fork_parent();
 }
 
 static void fork_child(void)
 {
+	tract__purge_fork_child();
 	tract__arena_fork_child();
 	tract__heap_fork_child();
 }

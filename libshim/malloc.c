@@ -10,6 +10,7 @@
 #include "init.h"
 #include "large.h"
 #include "pagemap.h"
+#include "purge.h"
 #include "report.h"
 
 /* Alignment that every block has. */
@@ -236,5 +237,5 @@ void *tract__realloc(void *p, size_t size)
 bool tract__trim(void)
 {
 	tract__heap_collect();
-	return tract__arena_purge_all();
+	return tract__purge_all();
 }

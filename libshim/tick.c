@@ -11,8 +11,8 @@
  */
 #include "tick.h"
 
-#include "arena.h"
 #include "options.h"
+#include "purge.h"
 #include "span_state.h"
 
 /* Times in ms. */
@@ -47,7 +47,7 @@ void tract__tick(void)
 	uint32_t now = tract__sys_now_ms();
 	uint32_t last = read_once(&all_tagged_at);
 
-	if (!tract__arena_tick(now))
+	if (!tract__purge_tick(now))
 		return;
 	if (now - last > (uint32_t)tract__options.decay_ms / 2 &&
 	    __atomic_compare_exchange_n(&all_tagged_at, &last, now, false,

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "options.h"
+#include "purge.h"
 #include "suite.h"
 #include "sys.h"
 
@@ -109,9 +110,9 @@ static void random_steps(int steps)
 			h->span = NULL;
 		}
 		if (step % 64 == 0)
-			tract__arena_tick(tract__sys_now_ms());
+			tract__purge_tick(tract__sys_now_ms());
 		if (step % 1000 == 999)
-			tract__arena_purge_all();
+			tract__purge_all();
 	}
 }
 
@@ -131,7 +132,7 @@ START_TEST(runs_never_overlap_and_clean_ones_are_zero)
 			tract__arena_free(held[i].span);
 		held[i].span = NULL;
 	}
-	tract__arena_purge_all();
+	tract__purge_all();
 	tract__arena_stats(&stats);
 	ck_assert_uint_eq(stats.span_bytes, 0);
 	ck_assert_uint_eq(stats.dirty_bytes, 0);
@@ -165,7 +166,7 @@ START_TEST(neighbours_merge_whatever_the_order)
 			runs[j] = runs[i];
 			tract__arena_free(span);
 		}
-		tract__arena_purge_all();
+		tract__purge_all();
 		whole = tract__arena_alloc(16384, 0, 0, SPAN_LARGE);
 		ck_assert_ptr_nonnull(whole);
 		tract__arena_free(whole);
@@ -180,17 +181,17 @@ START_TEST(dirty_memory_goes_after_its_decay_and_not_before)
 	struct arena_stats stats;
 	struct span *span;
 
-	tract__arena_purge_all();
+	tract__purge_all();
 	tract__options.decay_ms = 100;
 	span = tract__arena_alloc(16, 0, 0, SPAN_LARGE);
 	memset(span->base, 1, 16 * UNIT_SIZE);
 	span->dirty_units = 16;
 	tract__arena_free(span);
-	tract__arena_tick(tract__sys_now_ms());
+	tract__purge_tick(tract__sys_now_ms());
 	tract__arena_stats(&stats);
 	ck_assert_uint_eq(stats.dirty_bytes, 16 * UNIT_SIZE);
 	usleep(150000);
-	tract__arena_tick(tract__sys_now_ms());
+	tract__purge_tick(tract__sys_now_ms());
 	tract__arena_stats(&stats);
 	ck_assert_uint_eq(stats.dirty_bytes, 0);
 	tract__options.decay_ms = DECAY_DEFAULT;
