@@ -42,7 +42,7 @@ static bool churn(uint64_t *state)
 	for (k = 0; k < LIVE; k++)
 		free(p[k]);
 	/* So that memory is given back while the descriptors are strange. */
-	tap_sleep(0.3);
+	process_sleep(0.3);
 	free(malloc(100));
 	return good;
 }

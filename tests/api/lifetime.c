@@ -191,7 +191,7 @@ static void after_main(int way, int expected, const char *how)
 		tap_alarm(30);
 		for (i = 0; i < 3; i++)
 			pthread_create(&t, NULL, detached, (void *)5ul);
-		tap_sleep(0.01);
+		process_sleep(0.01);
 		if (way) {
 			uintptr_t *value = malloc(sizeof(*value));
 
@@ -205,7 +205,7 @@ static void after_main(int way, int expected, const char *how)
 	late_pipe[1] = -1;
 	if (way) {
 		/* The main thread is gone; the others must live on. */
-		tap_sleep(0.2);
+		process_sleep(0.2);
 		kill(pid, SIGTERM);
 		waitpid(pid, &status, 0);
 		tap_ok(WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM,

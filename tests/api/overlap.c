@@ -159,7 +159,7 @@ static void run(unsigned int threads, unsigned long count, uint64_t salt)
 	pthread_t t[8];
 	unsigned int i;
 	size_t slot;
-	double start = tap_now();
+	double start = process_now();
 
 	steps = count / threads;
 	for (i = 0; i < threads; i++)
@@ -176,7 +176,7 @@ static void run(unsigned int threads, unsigned long count, uint64_t salt)
 	tap_ok(!broken && !refused && !live_bytes,
 	       "%u threads, %lu steps: %lu blocks broken, %lu refused", threads,
 	       operations, broken, refused);
-	tap_note("%.1f s, RSS afterwards %ld KiB", tap_now() - start,
+	tap_note("%.1f s, RSS afterwards %ld KiB", process_now() - start,
 		 tap_rss());
 	operations = 0;
 }

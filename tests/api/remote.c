@@ -69,7 +69,7 @@ static void settle(void)
 	int i;
 
 	for (i = 0; i < 3; i++) {
-		tap_sleep(1);
+		process_sleep(1);
 		free(malloc(100));
 	}
 }

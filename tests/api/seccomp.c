@@ -147,7 +147,7 @@ static void work(size_t megabytes)
 			p[k][i] = k + i / 512;
 		/* Time for what the allocator puts off. */
 		if (++rounds % 8000 == 0)
-			tap_sleep(0.1);
+			process_sleep(0.1);
 	}
 	reserve_more();
 	for (k = 0; k < LIVE; k++) {
@@ -156,7 +156,7 @@ static void work(size_t megabytes)
 		size[k] = 0;
 	}
 	for (k = 0; k < 2; k++) {
-		tap_sleep(0.2);
+		process_sleep(0.2);
 		free(malloc(100000));
 	}
 }

@@ -76,7 +76,7 @@ int main(int argc, char **argv)
 	sigaction(SIGALRM, &action, NULL);
 	sigaction(SIGUSR1, &action, NULL);
 	setitimer(ITIMER_REAL, &every, NULL);
-	tap_sleep(SECONDS);
+	process_sleep(SECONDS);
 	atomic_store(&stop, true);
 	for (i = 0; i < 4; i++)
 		pthread_join(crew[i], NULL);

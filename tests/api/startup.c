@@ -20,9 +20,9 @@ static int trivial(void)
 
 	for (n = 0; n < 100; n++)
 		free(malloc(n * 10));
-	cost.rss = tap_status("\nVmRSS:");
-	cost.threads = tap_status("\nThreads:");
-	cost.mappings = tap_vmas();
+	cost.rss = process_status("\nVmRSS:");
+	cost.threads = process_status("\nThreads:");
+	cost.mappings = process_vmas();
 	for (n = 0; n < 65536; n++)
 		cost.descriptors += fcntl(n, F_GETFD) >= 0;
 	return write(STDOUT_FILENO, &cost, sizeof(cost)) != sizeof(cost);
@@ -39,7 +39,7 @@ static bool measure(const char *preload, struct cost *least)
 	for (i = 0; i < 20; i++) {
 		if (pipe2(pipes, O_CLOEXEC))
 			return false;
-		start = tap_now();
+		start = process_now();
 		pid = fork();
 		if (!pid) {
 			dup2(pipes[1], STDOUT_FILENO);
@@ -54,7 +54,7 @@ static bool measure(const char *preload, struct cost *least)
 		if (read(pipes[0], &cost, sizeof(cost)) != sizeof(cost))
 			return false;
 		waitpid(pid, &status, 0);
-		cost.seconds = tap_now() - start;
+		cost.seconds = process_now() - start;
 		close(pipes[0]);
 		if (status)
 			return false;

@@ -74,11 +74,11 @@ static void short_threads(void)
 			pthread_join(t[--made], NULL);
 		if (i == GENERATIONS / 10) {
 			rss = tap_rss();
-			vmas = tap_vmas();
+			vmas = process_vmas();
 		}
 	}
 	rss_end = tap_rss();
-	vmas_end = tap_vmas();
+	vmas_end = process_vmas();
 	tap_ok(!broken, "%d threads' blocks freed by later threads: %lu broken",
 	       GENERATIONS, broken);
 	tap_ok(rss_end < rss + (4 << 10),
@@ -119,8 +119,9 @@ static void orphans(void)
 		for (i = 0; i < 100000; i++)
 			free(blocks[i]);
 	}
-	mapped = tap_status("\nVmSize:");
-	for (until = tap_now() + 3; tap_now() < until; tap_sleep(0.25))
+	mapped = process_status("\nVmSize:");
+	for (until = process_now() + 3; process_now() < until;
+	     process_sleep(0.25))
 		free(malloc(100));
 	after = tap_rss();
 	tap_ok(full - before < 120 << 10,

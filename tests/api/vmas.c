@@ -87,9 +87,9 @@ static void thin(struct node *list)
 
 static void settle(void)
 {
-	double until = tap_now() + 3;
+	double until = process_now() + 3;
 
-	for (; tap_now() < until; tap_sleep(0.1))
+	for (; process_now() < until; process_sleep(0.1))
 		free(malloc(1000));
 }
 
@@ -108,11 +108,11 @@ int main(int argc, char **argv)
 	if (target > available() / 2)
 		target = available() / 2;
 	free(malloc(1000));
-	start = tap_vmas();
+	start = process_vmas();
 	before = tap_rss();
 	for (i = 1; i <= STEPS; i++) {
 		list = grow(list, target / STEPS * i, &state);
-		vmas = tap_vmas();
+		vmas = process_vmas();
 		most = vmas > most ? vmas : most;
 		tap_note("%5zu MB live: %ld mappings, RSS %ld KiB", live >> 20,
 			 vmas, tap_rss());
@@ -122,10 +122,10 @@ int main(int argc, char **argv)
 	for (round = 0; round < 3; round++) {
 		thin(list);
 		thinned = tap_rss();
-		vmas = tap_vmas();
+		vmas = process_vmas();
 		most = vmas > most ? vmas : most;
 		list = grow(list, target, &state);
-		vmas = tap_vmas();
+		vmas = process_vmas();
 		most = vmas > most ? vmas : most;
 	}
 	tap_note("thinned and filled again 3 times: %ld mappings at most, RSS "
@@ -136,7 +136,7 @@ int main(int argc, char **argv)
 	pthread_join(t, NULL);
 	settle();
 	after = tap_rss();
-	vmas = tap_vmas();
+	vmas = process_vmas();
 	most = vmas > most ? vmas : most;
 	if (must) {
 		tap_ok(most < 60 && most - start <= 24,

@@ -16,7 +16,6 @@
 #ifndef TESTS_BENCH_H
 #define TESTS_BENCH_H
 
-#include <fcntl.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -25,6 +24,8 @@
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "process.h"
 
 static const char *bench_name;
 static uint64_t bench_seed = 1;
@@ -56,22 +57,6 @@ static inline uint64_t bench_stream(uint64_t number)
 	return bench_mix(bench_seed * 1000003 + number) | 1;
 }
 
-static inline double bench_now(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec + now.tv_nsec * 1e-9;
-}
-
-static inline void bench_sleep(double seconds)
-{
-	struct timespec left = { (time_t)seconds,
-				 (seconds - (time_t)seconds) * 1e9 };
-
-	nanosleep(&left, NULL);
-}
-
 static inline double bench_cpu_now(void)
 {
 	struct rusage usage;
@@ -81,54 +66,16 @@ static inline double bench_cpu_now(void)
 	       (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1e-6;
 }
 
-/* No malloc in these three: they are called while it is measured. */
+/* KiB. */
 static inline long bench_rss(void)
 {
-	long size = 0, resident = 0;
-	char text[256];
-	int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
-
-	if (fd >= 0)
-		close(fd);
-	if (n <= 0)
-		return -1;
-	text[n] = 0;
-	if (sscanf(text, "%ld %ld", &size, &resident) != 2)
-		return -1;
-	return resident * (sysconf(_SC_PAGESIZE) / 1024);
-}
-
-static inline long bench_vmas(void)
-{
-	char text[4096];
-	long lines = 0;
-	ssize_t n, i;
-	int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
-
-	if (fd < 0)
-		return -1;
-	while ((n = read(fd, text, sizeof(text))) > 0)
-		for (i = 0; i < n; i++)
-			lines += text[i] == '\n';
-	close(fd);
-	return lines;
+	return process_status("\nVmRSS:");
 }
 
 /* Not ru_maxrss: that of the program which called exec() counts there too. */
 static inline long bench_peak_rss(void)
 {
-	char text[8192], *line;
-	int fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
-
-	if (fd >= 0)
-		close(fd);
-	if (n <= 0)
-		return -1;
-	text[n] = 0;
-	line = strstr(text, "\nVmHWM:");
-	return line ? strtol(line + 7, NULL, 10) : -1;
+	return process_status("\nVmHWM:");
 }
 
 static inline void bench_die(const char *why)
@@ -168,7 +115,7 @@ static inline void bench_start(const char *name, int *argc, char **argv,
 			bench_die("an option is unknown");
 	}
 	*argc = to;
-	bench_wall = bench_now();
+	bench_wall = process_now();
 	bench_cpu = bench_cpu_now();
 }
 
@@ -182,13 +129,13 @@ static inline unsigned long bench_arg(int argc, char **argv, int n,
 /* Ends the program's measurement; @ops is what was done, each malloc one. */
 static inline int bench_end(uint64_t ops, uint64_t checksum)
 {
-	double wall = bench_now() - bench_wall;
+	double wall = process_now() - bench_wall;
 	double cpu = bench_cpu_now() - bench_cpu;
 	long peak = bench_peak_rss();
 	int i;
 
 	for (i = 0; bench_settle && i < 10; i++) {
-		bench_sleep(0.1);
+		process_sleep(0.1);
 		free(malloc(100));
 	}
 	if (bench_json)
@@ -196,13 +143,14 @@ static inline int bench_end(uint64_t ops, uint64_t checksum)
 		       "\"ops\": %llu, \"peak_rss\": %ld, \"final_rss\": %ld, "
 		       "\"vmas\": %ld, \"checksum\": \"%016llx\"}\n",
 		       bench_name, wall, cpu, (unsigned long long)ops, peak,
-		       bench_rss(), bench_vmas(), (unsigned long long)checksum);
+		       bench_rss(), process_vmas(),
+		       (unsigned long long)checksum);
 	else
 		printf("%s: %.3f s, CPU %.3f s, %llu operations, %.2f M/CPU s, "
 		       "peak RSS %ld KiB, final %ld, %ld VMAs, checksum "
 		       "%016llx\n",
 		       bench_name, wall, cpu, (unsigned long long)ops,
-		       ops / cpu / 1e6, peak, bench_rss(), bench_vmas(),
+		       ops / cpu / 1e6, peak, bench_rss(), process_vmas(),
 		       (unsigned long long)checksum);
 	return 0;
 }

@@ -134,22 +134,22 @@ static unsigned long spans_freed(void)
 /* Watches until the chains have ended; 0 if all that is checked held. */
 static int watch(void)
 {
-	double start = bench_now(), report = 1;
+	double start = process_now(), report = 1;
 	long rss, vmas, most_rss = 0, first_vmas = LONG_MAX,
 			last_vmas = LONG_MAX;
 
 	while (running) {
-		double now = bench_now() - start;
+		double now = process_now() - start;
 
 		/* Seldom enough not to count, often enough to end in time. */
-		bench_sleep(seconds ? 0.05 : 0.002);
+		process_sleep(seconds ? 0.05 : 0.002);
 		if (seconds && now >= seconds)
 			atomic_store(&stop, true);
 		if (now < report || stop)
 			continue;
 		report += 1;
 		rss = bench_rss();
-		vmas = bench_vmas();
+		vmas = process_vmas();
 		most_rss = rss > most_rss ? rss : most_rss;
 		/*
 		 * Threads that are ending beside the ones that follow them have
