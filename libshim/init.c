@@ -52,8 +52,9 @@ static void read_options(void)
 	if (options_read || !environ)
 		return;
 	options_read = true;
-	tract__options_parse(&tract__options, getenv("TRACT_OPTIONS"), warning,
-			     sizeof(warning));
+	/* A set-user-ID program does not take orders from its caller. */
+	tract__options_parse(&tract__options, secure_getenv("TRACT_OPTIONS"),
+			     warning, sizeof(warning));
 	if (warning[0])
 		tract__report(STDERR, "%s", warning);
 }
