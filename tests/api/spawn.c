@@ -7,7 +7,7 @@
 #include <stdatomic.h>
 #include <sys/wait.h>
 
-#define ROUNDS 40
+#define ROUNDS 20
 
 extern char **environ;
 static atomic_bool stop;

@@ -11,7 +11,7 @@
 #define CANARY (2 * MIB)
 #define WINDOW (4 * PAGE)
 
-static double seconds = 20;
+static double seconds = 10;
 static uint64_t first_seed;
 static struct t_res canary;
 

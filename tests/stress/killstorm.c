@@ -10,7 +10,7 @@
 #define CROWD 8
 #define REFCNT "/sys/module/tract/refcnt"
 
-static double seconds = 20;
+static double seconds = 10;
 static uint64_t first_seed;
 
 /* Lives until it is killed. */

@@ -16,7 +16,7 @@
 static int slots[SLOTS];
 static volatile bool over;
 static unsigned long calls, missed;
-static double seconds = 20;
+static double seconds = 10;
 static uint64_t first_seed;
 
 static void use(struct t_rand *rnd, const struct t_res *res)

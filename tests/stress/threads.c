@@ -262,7 +262,7 @@ static void *work(void *arg)
 	return NULL;
 }
 
-static double seconds = 20;
+static double seconds = 10;
 static uint64_t first_seed;
 
 static void storm(unsigned int flags)
