@@ -60,7 +60,7 @@ TSAN_FLAGS := -fsanitize=thread -Wno-tsan
 
 all: $(O)/libtract.so $(O)/tractctl
 
-tests: $(API) $(ABI) $(STRESS) $(FAULT) $(UNIT) $(BENCH)
+tests: $(API) $(ABI) $(STRESS) $(FAULT) $(UNIT) $(BENCH) $(O)/tests/vm/smoke
 
 $(O)/libtract.so: $(SHIM_OBJ) libshim/libtract.map
 	$(CC) $(CFLAGS) $(SHIM_LDFLAGS) $(LDFLAGS) -o $@ $(SHIM_OBJ)
