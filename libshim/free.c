@@ -126,7 +126,7 @@ static void free_touched(struct span *span, void *p, uint64_t index)
 	if (zero || span_looks_empty(span) || has_room(span))
 		tract__free_event(span);
 	else if (span->state == SPAN_CURRENT)
-		tract__tick();
+		tract__tick_pace(tract__thread_heap);
 }
 
 void tract__free_small_slow(struct span *span, void *p)
