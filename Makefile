@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
 #
-#   make            the library and tractctl, into build/
+#   make            the libraries and tractctl, into build/
 #   make module     kmod/tract.ko for the running kernel, or KDIR=
 #   make check      unit and api tests on this machine, sanitizers included
 #   make lint       style of both sides, the UAPI header, shell scripts
 #   make bench      benchmark programs under each allocator, and their report
 #   make bench-vm   the decommit benchmark, on stock kernels in VMs
-#   make install    library, tractctl, header, man pages under PREFIX
+#   make install    libraries, tractctl, header, man pages under PREFIX
 #
 # Nothing here needs root or touches the running kernel.
 
@@ -32,6 +32,14 @@ SHIM_LDFLAGS := -shared -Wl,-soname,libtract.so -Wl,-z,now -Wl,-z,relro \
 
 SHIM_SRC := $(wildcard libshim/*.c)
 SHIM_OBJ := $(SHIM_SRC:%.c=$(O)/obj/%.o)
+# The second preload has the system calls and islands in common with the first.
+VM_SRC := $(wildcard libvm/*.c)
+VM_OBJ := $(VM_SRC:%.c=$(O)/obj/%.o) \
+	  $(patsubst %,$(O)/obj/libshim/%.o,sys backend maps island options report)
+# Its tables, which know nothing of the system.
+VM_TABLES := libvm/pages.c libvm/holes.c libvm/store.c
+VM_LDFLAGS := -shared -Wl,-soname,libtract-vm.so -Wl,-z,now -Wl,-z,relro \
+	      -Wl,-z,nodlopen -Wl,--version-script=libvm/libtract-vm.map -pthread
 CTL_SRC := $(wildcard ctl/*.c)
 CTL_OBJ := $(CTL_SRC:%.c=$(O)/obj/%.o)
 
@@ -40,14 +48,15 @@ BENCH := $(patsubst %.c,$(O)/%,$(wildcard tests/bench/*.c))
 API := $(patsubst %.c,$(O)/%,$(wildcard tests/api/*.c)) \
        $(patsubst %.cc,$(O)/%,$(wildcard tests/api/*.cc))
 ABI := $(patsubst %.c,$(O)/%,$(wildcard tests/abi/*.c))
+PRELOAD := $(patsubst %.c,$(O)/%,$(wildcard tests/preload/*.c))
 STRESS := $(patsubst %.c,$(O)/%,$(wildcard tests/stress/*.c))
 FAULT := $(patsubst %.c,$(O)/%,$(wildcard tests/fault/*.c))
 UNIT := $(patsubst %.c,$(O)/%,$(wildcard tests/unit/test_*.c))
 
 # The same logic under the sanitizers: it is linked directly, without
 # override.c, whose malloc would displace the sanitizer's.
-SANITIZED_SRC := $(filter-out libshim/override.c,$(SHIM_SRC))
-HEADERS := $(wildcard libshim/*.h include/*.h include/uapi/linux/*.h \
+SANITIZED_SRC := $(filter-out libshim/override.c,$(SHIM_SRC)) $(VM_TABLES)
+HEADERS := $(wildcard libshim/*.h libvm/*.h include/*.h include/uapi/linux/*.h \
 		      tests/*.h tests/unit/*.h kmod/range.h)
 ASAN := $(patsubst tests/unit/%.c,$(O)/asan/%,$(wildcard tests/unit/test_*.c))
 TSAN := $(patsubst tests/unit/%.c,$(O)/tsan/%,$(wildcard tests/unit/test_remote*.c))
@@ -58,12 +67,15 @@ TSAN_FLAGS := -fsanitize=thread -Wno-tsan
 
 .PHONY: all module check lint bench bench-vm install clean tests
 
-all: $(O)/libtract.so $(O)/tractctl
+all: $(O)/libtract.so $(O)/libtract-vm.so $(O)/tractctl
 
-tests: $(API) $(ABI) $(STRESS) $(FAULT) $(UNIT) $(BENCH) $(O)/tests/vm/smoke
+tests: $(API) $(ABI) $(PRELOAD) $(STRESS) $(FAULT) $(UNIT) $(BENCH) $(O)/tests/vm/smoke
 
 $(O)/libtract.so: $(SHIM_OBJ) libshim/libtract.map
 	$(CC) $(CFLAGS) $(SHIM_LDFLAGS) $(LDFLAGS) -o $@ $(SHIM_OBJ)
+
+$(O)/libtract-vm.so: $(VM_OBJ) libvm/libtract-vm.map
+	$(CC) $(CFLAGS) $(VM_LDFLAGS) $(LDFLAGS) -o $@ $(VM_OBJ)
 
 $(O)/tractctl: $(CTL_OBJ)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lsmartcols
@@ -72,24 +84,29 @@ $(O)/obj/libshim/%.o: libshim/%.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(SHIM_CFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
+$(O)/obj/libvm/%.o: libvm/%.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) -Ilibshim $(SHIM_CFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
 $(O)/obj/ctl/%.o: ctl/%.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(STD) $(WARNINGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
-$(O)/tests/unit/%: tests/unit/%.c $(filter-out %/override.o,$(SHIM_OBJ)) $(HEADERS)
+$(O)/tests/unit/%: tests/unit/%.c $(filter-out %/override.o,$(SHIM_OBJ)) \
+		   $(VM_TABLES:%.c=$(O)/obj/%.o) $(HEADERS)
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) -Ilibshim -Ikmod $(STD) $(WARNINGS) $(CFLAGS) -o $@ \
+	$(CC) $(CPPFLAGS) -Ilibshim -Ilibvm -Ikmod $(STD) $(WARNINGS) $(CFLAGS) -o $@ \
 		$(filter %.c %.o,$^) $$(pkg-config --cflags --libs check) -pthread
 
 $(O)/asan/%: tests/unit/%.c $(SANITIZED_SRC) $(HEADERS)
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) -Ilibshim -Ikmod $(STD) $(WARNINGS) $(CFLAGS) \
+	$(CC) $(CPPFLAGS) -Ilibshim -Ilibvm -Ikmod $(STD) $(WARNINGS) $(CFLAGS) \
 		$(ASAN_FLAGS) -ftls-model=initial-exec -fno-builtin -o $@ $(filter %.c,$^) \
 		$$(pkg-config --cflags --libs check) -pthread
 
 $(O)/tsan/%: tests/unit/%.c $(SANITIZED_SRC) $(HEADERS)
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) -Ilibshim -Ikmod $(STD) $(WARNINGS) $(CFLAGS) \
+	$(CC) $(CPPFLAGS) -Ilibshim -Ilibvm -Ikmod $(STD) $(WARNINGS) $(CFLAGS) \
 		$(TSAN_FLAGS) -fno-builtin -o $@ $(filter %.c,$^) \
 		$$(pkg-config --cflags --libs check) -pthread
 
@@ -123,6 +140,8 @@ bench-vm: $(O)/tests/bench/bmalloc
 
 install: all
 	install -D -m 755 $(O)/libtract.so $(DESTDIR)$(PREFIX)/lib/libtract.so
+	install -D -m 755 $(O)/libtract-vm.so \
+		$(DESTDIR)$(PREFIX)/lib/libtract-vm.so
 	install -D -m 755 $(O)/tractctl $(DESTDIR)$(PREFIX)/bin/tractctl
 	install -D -m 644 include/tract.h $(DESTDIR)$(PREFIX)/include/tract.h
 	install -D -m 644 include/uapi/linux/tract.h \

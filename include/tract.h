@@ -65,6 +65,64 @@ struct tract_heap_stats {
  */
 void tract_heap_stats(struct tract_heap_stats *stats, size_t size);
 
+/*
+ * Islands: memory near an address, for code that must be within reach of other
+ * code.
+ */
+struct tract_island;
+
+/* The largest island, in bytes. */
+#define TRACT_ISLAND_MAX ((size_t)1 << 31)
+
+/**
+ * tract_island_create() - reserve memory near an address
+ * @near: any address, mapped or not
+ * @reach: bytes; every byte of the island is at most so far from @near
+ * @size: bytes, rounded up to whole pages; at most TRACT_ISLAND_MAX
+ *
+ * Takes the nearest free range, in one mapping, which is readable and writable.
+ * Pages may be given other protections, PROT_EXEC included, by mprotect(); that
+ * splits the mapping as always.
+ *
+ * Any thread may use any island.  After a fork() parent and child have each
+ * their own.
+ *
+ * Return: the island, or NULL with errno EADDRNOTAVAIL when no range within
+ * reach is free, ENOMEM without memory or room in the map, EINVAL for the size.
+ */
+struct tract_island *tract_island_create(const void *near, size_t reach,
+					 size_t size);
+
+/**
+ * tract_island_alloc() - a block of an island
+ * @size: bytes, rounded up to whole pages
+ *
+ * Lock-free.  The block is page-aligned and reads as zero.  A block of more
+ * than 64 pages starts at a multiple of 64 pages from the island's start; a
+ * smaller one does not cross such a multiple.
+ *
+ * Return: the block, or NULL with errno ENOMEM when there is no room for it,
+ * EINVAL when it is 0 or larger than the island.
+ */
+void *tract_island_alloc(struct tract_island *island, size_t size);
+
+/**
+ * tract_island_free() - give a block back, its pages included
+ * @p: what tract_island_alloc() returned, or NULL
+ * @size: what it was asked for
+ *
+ * Lock-free.  A block whose protection was changed is made readable and
+ * writable again by the caller first.
+ */
+void tract_island_free(struct tract_island *island, void *p, size_t size);
+
+/** tract_island_base(), tract_island_size() - where it is, and its bytes */
+void *tract_island_base(const struct tract_island *island);
+size_t tract_island_size(const struct tract_island *island);
+
+/** tract_island_destroy() - unmap an island, all of its blocks included */
+void tract_island_destroy(struct tract_island *island);
+
 #ifdef __cplusplus
 }
 #endif

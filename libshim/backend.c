@@ -16,10 +16,14 @@
 #include <linux/tract.h>
 
 #include "lock.h"
+#include "maps.h"
 #include "options.h"
 #include "sys.h"
 
 #define RESERVATION_ALIGN ((size_t)2 << 20)
+
+/* Looks for a place near an address, when others take it meanwhile. */
+#define NEAR_TRIES 8
 
 static struct {
 	struct lock lock; /* all below, but the canary's word */
@@ -124,6 +128,27 @@ int tract__backend_reserve(struct reservation *r, size_t length, bool huge)
 	r->generation = backend.generation;
 	lock_release(&backend.lock);
 	return ret;
+}
+
+/*
+ * Another thread may map something between the look and the mapping: then the
+ * look is taken again, after a pause that grows.
+ */
+long tract__backend_map_near(uintptr_t near, size_t reach, size_t length)
+{
+	long ret = -EAGAIN;
+
+	for (unsigned int tries = 0; tries < NEAR_TRIES; tries++) {
+		uintptr_t at = tract__maps_find_near(near, reach, length);
+
+		if (!at)
+			return -EADDRNOTAVAIL;
+		ret = tract__sys_map_at(at, length);
+		if (ret != -EEXIST)
+			return ret;
+		tract__sys_pause(tries);
+	}
+	return -EADDRNOTAVAIL;
 }
 
 void tract__backend_release(struct reservation *r)

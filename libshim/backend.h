@@ -35,6 +35,12 @@ struct decommit {
  * zero.  Without @huge, no huge pages.  -ENOMEM.
  */
 int tract__backend_reserve(struct reservation *r, size_t length, bool huge);
+/*
+ * Maps @length bytes, a multiple of the page size, read-write, every one within
+ * @reach of @near, in the nearest place that is free.  The address, or
+ * -EADDRNOTAVAIL when there is no such place, -ENOMEM.
+ */
+long tract__backend_map_near(uintptr_t near, size_t reach, size_t length);
 /* Gives a reservation back, all of it. */
 void tract__backend_release(struct reservation *r);
 /* Stops at the first range that can be decommitted in no way. */

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <linux/tract.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -61,6 +62,26 @@ static long call_memory(long number, long a, long b, long c, long d, long e,
 		ret = call(number, a, b, c, d, e, f);
 	}
 	return ret;
+}
+
+void tract__sys_pause(unsigned int turn)
+{
+	sleep_us(50l << 2 * (turn < 5 ? turn : 5));
+}
+
+/* Kernels before 4.17 do not know the flag and take the address for a hint. */
+long tract__sys_map_at(uintptr_t addr, size_t length)
+{
+	long ret = call(SYS_mmap, (long)addr, (long)length,
+			PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE |
+				MAP_FIXED_NOREPLACE,
+			-1, 0);
+
+	if (ret == (long)addr || (ret < 0 && ret > -4096))
+		return ret;
+	tract__sys_munmap((void *)ret, length);
+	return -EEXIST;
 }
 
 void *tract__sys_map(size_t length)
@@ -181,6 +202,78 @@ int tract__sys_device_reserve(int fd, struct tract_reserve *reserve)
 int tract__sys_device_batch(int fd, struct tract_batch *batch)
 {
 	return device_call(fd, TRACT_IOC_BATCH, batch);
+}
+
+long tract__sys_mmap(void *addr, size_t length, int prot, int flags, int fd,
+		     off_t offset)
+{
+	return call(SYS_mmap, (long)addr, (long)length, prot, flags, fd,
+		    offset);
+}
+
+int tract__sys_munmap(void *addr, size_t length)
+{
+	return (int)call(SYS_munmap, (long)addr, (long)length, 0, 0, 0, 0);
+}
+
+long tract__sys_mremap(void *addr, size_t old_length, size_t length, int flags,
+		       void *target)
+{
+	return call(SYS_mremap, (long)addr, (long)old_length, (long)length,
+		    flags, (long)target, 0);
+}
+
+int tract__sys_mprotect(void *addr, size_t length, int prot)
+{
+	return (int)call(SYS_mprotect, (long)addr, (long)length, prot, 0, 0, 0);
+}
+
+int tract__sys_madvise(void *addr, size_t length, int advice)
+{
+	return (int)call_memory(SYS_madvise, (long)addr, (long)length, advice,
+				0, 0, 0);
+}
+
+int tract__sys_mincore(void *addr, size_t length, unsigned char *pages)
+{
+	return (int)call(SYS_mincore, (long)addr, (long)length, (long)pages, 0,
+			 0, 0);
+}
+
+int tract__sys_open(const char *path)
+{
+	return (int)call(SYS_openat, AT_FDCWD, (long)path, O_RDONLY | O_CLOEXEC,
+			 0, 0, 0);
+}
+
+long tract__sys_read(int fd, void *buffer, size_t size)
+{
+	return call(SYS_read, fd, (long)buffer, (long)size, 0, 0, 0);
+}
+
+long tract__sys_pread(int fd, void *buffer, size_t size, off_t offset)
+{
+	return call(SYS_pread64, fd, (long)buffer, (long)size, offset, 0, 0);
+}
+
+void tract__sys_close(int fd)
+{
+	call(SYS_close, fd, 0, 0, 0, 0, 0);
+}
+
+uint64_t tract__sys_block_signals(void)
+{
+	uint64_t all = ~(uint64_t)0, before = 0;
+
+	call(SYS_rt_sigprocmask, SIG_BLOCK, (long)&all, (long)&before,
+	     sizeof(all), 0, 0);
+	return before;
+}
+
+void tract__sys_restore_signals(uint64_t before)
+{
+	call(SYS_rt_sigprocmask, SIG_SETMASK, (long)&before, 0, sizeof(before),
+	     0, 0);
 }
 
 void tract__sys_futex_wait(uint32_t *word, uint32_t expected)

@@ -12,6 +12,8 @@
 
 #include "common.h"
 
+#include <sys/types.h>
+
 struct tract_batch;
 struct tract_reserve;
 
@@ -21,6 +23,10 @@ struct tract_reserve;
 void *tract__sys_map(size_t length);
 /* The same, aligned to @align, a power of two from the page size on. */
 void *tract__sys_map_aligned(size_t length, size_t align);
+/* The same at @addr and nowhere else: the address, -EEXIST, or an errno. */
+long tract__sys_map_at(uintptr_t addr, size_t length);
+/* Sleeps 50 us, 200, 800, ... for @turn 0, 1, 2, ...; at most 51 ms. */
+void tract__sys_pause(unsigned int turn);
 int tract__sys_unmap(void *addr, size_t length);
 
 /* The range reads as zero afterwards; its pages are gone. */
@@ -40,6 +46,28 @@ bool tract__sys_is_device(int fd);
 int tract__sys_device_abi(int fd);
 int tract__sys_device_reserve(int fd, struct tract_reserve *reserve);
 int tract__sys_device_batch(int fd, struct tract_batch *batch);
+
+/*
+ * The calls themselves, for what speaks of memory that is not the library's.
+ * An address, or a negative errno.  Only madvise() is retried: what the others
+ * say with EAGAIN no waiting mends.
+ */
+long tract__sys_mmap(void *addr, size_t length, int prot, int flags, int fd,
+		     off_t offset);
+int tract__sys_munmap(void *addr, size_t length);
+long tract__sys_mremap(void *addr, size_t old_length, size_t length, int flags,
+		       void *target);
+int tract__sys_mprotect(void *addr, size_t length, int prot);
+int tract__sys_madvise(void *addr, size_t length, int advice);
+int tract__sys_mincore(void *addr, size_t length, unsigned char *pages);
+/* For reading, close-on-exec. */
+int tract__sys_open(const char *path);
+long tract__sys_read(int fd, void *buffer, size_t size);
+long tract__sys_pread(int fd, void *buffer, size_t size, off_t offset);
+void tract__sys_close(int fd);
+/* All signals wait until the mask that was returned is restored. */
+uint64_t tract__sys_block_signals(void);
+void tract__sys_restore_signals(uint64_t before);
 
 void tract__sys_futex_wait(uint32_t *word, uint32_t expected);
 void tract__sys_futex_wake(uint32_t *word);

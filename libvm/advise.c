@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: MIT
+/* madvise(). */
+#include "vm.h"
+
+#include <errno.h>
+
+#include "sys.h"
+
+/* Larger ranges are not looked through before an advice is taken as idle. */
+#define LOOK_MAX ((size_t)1 << 30)
+
+/*
+ * The range that this thread decommitted last.  MADV_DONTDUMP for it, as the
+ * next thing, is part of giving it up: what is not there is not dumped.
+ */
+static __thread struct {
+	uintptr_t start, end;
+} decommitted;
+
+/* Those that change the kernel's map, where full maps say EAGAIN. */
+static bool changes_map(int advice)
+{
+	switch (advice) {
+	case MADV_NORMAL:
+	case MADV_RANDOM:
+	case MADV_SEQUENTIAL:
+	case MADV_DONTFORK:
+	case MADV_DOFORK:
+	case MADV_MERGEABLE:
+	case MADV_UNMERGEABLE:
+	case MADV_HUGEPAGE:
+	case MADV_NOHUGEPAGE:
+	case MADV_DONTDUMP:
+	case MADV_DODUMP:
+	case MADV_WIPEONFORK:
+	case MADV_KEEPONFORK:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* Those after which one page of ours is not as good as any other. */
+static bool marks(int advice)
+{
+	switch (advice) {
+	case MADV_DONTFORK:
+	case MADV_MERGEABLE:
+	case MADV_DONTDUMP:
+	case MADV_WIPEONFORK:
+	case MADV_GUARD_INSTALL:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/*
+ * EAGAIN has been retried, with pauses.  Where the map is full it is so for
+ * ever, and callers go round until it goes away: they are told what is meant.
+ */
+static int advise_kernel(uintptr_t start, uintptr_t end, int advice)
+{
+	int ret = tract__sys_madvise((void *)start, end - start, advice);
+
+	if (ret == -EAGAIN && changes_map(advice)) {
+		vm_count(COUNT_GAVE_UP);
+		ret = -ENOMEM;
+	}
+	return ret;
+}
+
+/* Has the range no pages, so far as can be told at a moderate price? */
+static bool is_idle(uintptr_t start, uintptr_t end)
+{
+	unsigned char resident[4096];
+
+	if (end - start > LOOK_MAX)
+		return true;
+	while (start < end) {
+		uintptr_t next = start + sizeof(resident) * PAGE_SIZE;
+
+		if (next > end)
+			next = end;
+		if (tract__sys_mincore((void *)start, next - start, resident))
+			return false;
+		for (size_t i = 0; i < (next - start) / PAGE_SIZE; i++)
+			if (resident[i] & 1)
+				return false;
+		start = next;
+	}
+	return true;
+}
+
+static bool was_decommitted(uintptr_t start, uintptr_t end)
+{
+	bool yes = start >= decommitted.start && end <= decommitted.end &&
+		   is_idle(start, end);
+
+	decommitted.start = decommitted.end = 0;
+	return yes;
+}
+
+/* The program's view of the range changes, so that it is ours no more. */
+static int advise_marked(uintptr_t start, uintptr_t end, int advice)
+{
+	struct vm_section section;
+	uintptr_t at, next;
+	uint8_t state;
+	int ret;
+
+	if (!tract__vm_enter(&section))
+		return advise_kernel(start, end, advice);
+	ret = tract__pages_prepare(start, end);
+	if (!ret)
+		ret = advise_kernel(start, end, advice);
+	for (at = start; !ret && at < end; at = next) {
+		next = tract__pages_run(at, end, &state);
+		if (page_kind(state) == PAGE_MAPPED)
+			tract__pages_set(
+				at, next,
+				page_state(PAGE_MARKED, page_prot(state)));
+	}
+	tract__vm_exit(&section);
+	return ret;
+}
+
+/* One run of pages of ours of one state. */
+static int advise_run(uintptr_t start, uintptr_t end, uint8_t state, int advice,
+		      bool idle)
+{
+	enum page_kind kind = page_kind(state);
+
+	if (kind == PAGE_FOREIGN || kind == PAGE_MARKED)
+		return advise_kernel(start, end, advice);
+	if (advice == MADV_DODUMP || (advice == MADV_DONTDUMP && idle)) {
+		vm_count(COUNT_DUMP);
+		return 0;
+	}
+	/* A guard of ours is a mapping without access for the program. */
+	if (kind == PAGE_GUARD &&
+	    (advice == MADV_GUARD_REMOVE || advice == MADV_GUARD_INSTALL))
+		return 0;
+	if (marks(advice))
+		return advise_marked(start, end, advice);
+	if (advice == MADV_DONTNEED || advice == MADV_FREE)
+		vm_count(COUNT_DECOMMIT);
+	return advise_kernel(start, end, advice);
+}
+
+long tract__vm_madvise(void *addr, size_t length, int advice)
+{
+	uintptr_t start = (uintptr_t)addr;
+	uintptr_t end = start + align_up(length, PAGE_SIZE);
+	bool idle = false, holes = false;
+	uintptr_t at, next;
+	uint8_t state;
+	int ret = 0;
+
+	if (!vm_valid(start, length) || end > PAGES_END ||
+	    !tract__pages_any(start, end))
+		return advise_kernel(start, start + length, advice);
+	if (advice == MADV_DONTDUMP)
+		idle = was_decommitted(start, end);
+	for (at = start; !ret && at < end; at = next) {
+		next = tract__pages_run(at, end, &state);
+		if (page_kind(state) == PAGE_HOLE)
+			holes = true;
+		else
+			ret = advise_run(at, next, state, advice, idle);
+		/* Of the kernel's gaps too it is told after all is done. */
+		if (ret == -ENOMEM) {
+			holes = true;
+			ret = 0;
+		}
+	}
+	if (!ret && holes)
+		ret = -ENOMEM;
+	if (!ret && advice == MADV_DONTNEED) {
+		decommitted.start = start;
+		decommitted.end = end;
+	}
+	return ret;
+}

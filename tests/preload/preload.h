@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * For the tests of libtract-vm.so, which run without it as well: what they say
+ * holds of Linux.  Touches that may fault, and where they need not.
+ */
+#ifndef TESTS_PRELOAD_H
+#define TESTS_PRELOAD_H
+
+#include "tap.h"
+
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <setjmp.h>
+#include <stddef.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+
+#define PAGE ((size_t)4096)
+#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+#define FAULT (-1)
+
+#ifndef MADV_GUARD_INSTALL
+#define MADV_GUARD_INSTALL 102
+#define MADV_GUARD_REMOVE 103
+#endif
+
+/* Does a touch of what was unmapped fault?  Not in holes without markers. */
+static bool holes_fault = true;
+static bool preloaded;
+static int fault_code;
+static sigjmp_buf fault_return;
+
+static inline void fault_handler(int sig, siginfo_t *info, void *context)
+{
+	(void)sig;
+	(void)context;
+	fault_code = info->si_code;
+	siglongjmp(fault_return, 1);
+}
+
+/* The byte at @p, or FAULT. */
+static inline int peek(const void *p)
+{
+	if (sigsetjmp(fault_return, 1))
+		return FAULT;
+	return *(const volatile unsigned char *)p;
+}
+
+/* Could @byte be written to @p? */
+static inline bool poke(void *p, int byte)
+{
+	if (sigsetjmp(fault_return, 1))
+		return false;
+	*(volatile unsigned char *)p = byte;
+	return true;
+}
+
+/* Makes this kernel one without guard markers, as those before 6.13 are. */
+static inline void preload_forbid_guards(void)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+			 offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ, SYS_madvise, 0, 4),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+			 offsetof(struct seccomp_data, args[2])),
+		BPF_JUMP(BPF_JMP | BPF_JEQ, MADV_GUARD_INSTALL, 1, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ, MADV_GUARD_REMOVE, 0, 1),
+		BPF_STMT(BPF_RET, SECCOMP_RET_ERRNO | EINVAL),
+		BPF_STMT(BPF_RET, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = { ARRAY_SIZE(code), code };
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
+	    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program))
+		tap_skip_all("no seccomp filters");
+}
+
+static inline void preload_start(void)
+{
+	struct sigaction action = { .sa_sigaction = fault_handler,
+				    .sa_flags = SA_SIGINFO };
+	void *page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	const char *list = getenv("LD_PRELOAD");
+
+	if (!tap_env("TRACT_TEST_GUARDS", 1))
+		preload_forbid_guards();
+	sigaction(SIGSEGV, &action, NULL);
+	preloaded = list && strstr(list, "libtract-vm.so");
+	if (preloaded && syscall(SYS_madvise, page, PAGE, MADV_GUARD_INSTALL))
+		holes_fault = false;
+	munmap(page, PAGE);
+	tap_note("%s the preload, a touch of a hole %s",
+		 preloaded ? "with" : "without",
+		 holes_fault ? "faults" : "need not fault");
+}
+
+#endif
