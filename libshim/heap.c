@@ -11,6 +11,8 @@
 #include "arena.h"
 #include "init.h"
 #include "refill.h"
+#include "region.h"
+#include "remote.h"
 #include "span_state.h"
 #include "tick.h"
 
@@ -25,6 +27,8 @@ uint64_t tract__no_blocks;
 		EMPTY_BIN, EMPTY_BIN
 
 struct heap tract__empty_heap = {
+	.small_bins = { [0 ... CLASS_TABLE_MAX / 16] =
+				&tract__empty_heap.bins[0] },
 	.bins = { EMPTY_BINS_8, EMPTY_BINS_8, EMPTY_BINS_8, EMPTY_BINS_8,
 		  EMPTY_BINS_8, EMPTY_BINS_8, EMPTY_BINS_8, EMPTY_BINS_8,
 		  EMPTY_BINS_8 },
@@ -52,6 +56,8 @@ static void heap_init(struct heap *heap)
 		heap->bins[class].block_size = tract__class_size[class];
 		list_init(&heap->partial[class]);
 	}
+	for (size_t i = 0; i < ARRAY_SIZE(heap->small_bins); i++)
+		heap->small_bins[i] = &heap->bins[tract__class_table[i]];
 	list_init(&heap->full);
 	list_init(&heap->ready);
 	list_init(&heap->node);
@@ -97,6 +103,7 @@ static void orphan_heap(struct heap *heap)
 
 static void put_heap(struct heap *heap)
 {
+	tract__remote_flush(heap);
 	lock_acquire(&heap->lock);
 	lock_acquire(&tract__orphans.lock);
 	orphan_heap(heap);
@@ -151,8 +158,7 @@ static struct heap *get_heap(void)
 	return heap;
 }
 
-/* The calling thread's heap, made now if need be.  NULL: use the tract__orphans. */
-static struct heap *thread_heap(void)
+struct heap *tract__heap_get(void)
 {
 	struct heap *heap = tract__thread_heap;
 
@@ -188,7 +194,7 @@ static noinline void *alloc_locked(struct heap *heap, unsigned int class)
 
 void *tract__heap_alloc_slow(unsigned int class)
 {
-	struct heap *heap = thread_heap();
+	struct heap *heap = tract__heap_get();
 	struct bin *bin;
 
 	if (unlikely(!heap))
@@ -199,12 +205,21 @@ void *tract__heap_alloc_slow(unsigned int class)
 	return alloc_locked(heap, class);
 }
 
-void tract__heap_visit(void (*visit)(struct heap *heap))
+void tract__heap_set_region(struct heap *heap, const struct span *span)
+{
+	const struct region *region = region_of(span);
+
+	heap->region_base = (uintptr_t)region->reservation.base;
+	heap->region_length = region->reservation.length;
+	heap->region_spans = region->spans;
+}
+
+void tract__heap_visit(void (*visit)(struct heap *heap, void *arg), void *arg)
 {
 	if (!lock_try(&heaps_lock))
 		return;
 	for (struct list *n = heaps.next; n && n != &heaps; n = n->next)
-		visit(container_of(n, struct heap, node));
+		visit(container_of(n, struct heap, node), arg);
 	lock_release(&heaps_lock);
 }
 
@@ -224,6 +239,7 @@ void tract__heap_collect(void)
 
 	if (heap == &tract__empty_heap)
 		return;
+	tract__remote_flush(heap);
 	lock_acquire(&heap->lock);
 	settle_heap(heap);
 	lock_acquire(&tract__orphans.lock);

@@ -32,8 +32,31 @@ struct bin {
 	uint64_t block_size;
 };
 
+/*
+ * Blocks of one word of a span's bitmap that the heap's thread has freed and the
+ * span does not know of yet; bits 0: none.  See remote.c.
+ */
+struct batch {
+	uint64_t bits;
+	struct span *span;
+	uint32_t number; /* another one for each batch begun here */
+	uint32_t word;	 /* of the span's remote bits */
+	uint32_t left;	 /* frees until the span must be told */
+};
+
 struct heap {
+	/*
+	 * The region of which a free finds the span by arithmetic: one of those
+	 * that the heap has spans in.
+	 */
+	uintptr_t region_base;
+	size_t region_length;
+	struct span *region_spans;
+	/* By 16 bytes of the request; bins[] by class has the larger ones. */
+	struct bin *small_bins[CLASS_TABLE_MAX / 16 + 1];
 	struct bin bins[CLASS_COUNT];
+	struct batch batches[CLASS_COUNT];
+	uint32_t batches_begun;
 
 	struct lock lock; /* all below, and the spans' state and lists */
 	struct list partial[CLASS_COUNT];
@@ -61,7 +84,13 @@ extern struct heap tract__orphans;
 extern uint64_t tract__no_blocks;
 
 /* The most frees into a current span between two looks at the clock. */
-#define PACE_MAX 32
+#define PACE_MAX 128
+
+/*
+ * The calling thread's heap, made now if need be.  NULL: the thread has none any
+ * more, or there is no memory.
+ */
+struct heap *tract__heap_get(void);
 
 /*
  * Refills the bin of @class and takes a block, making the thread's heap if it
@@ -70,7 +99,10 @@ extern uint64_t tract__no_blocks;
 void *tract__heap_alloc_slow(unsigned int class);
 
 /* Shows every heap of a thread, unless the list of them is in use. */
-void tract__heap_visit(void (*visit)(struct heap *heap));
+void tract__heap_visit(void (*visit)(struct heap *heap, void *arg), void *arg);
+
+/* The heap frees by arithmetic in the region of @span from now on. */
+void tract__heap_set_region(struct heap *heap, const struct span *span);
 
 /* Collects what others freed in the caller's heap, and retires empty spans. */
 void tract__heap_collect(void);

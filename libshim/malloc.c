@@ -58,8 +58,9 @@ static cold void *malloc_class_again(unsigned int class)
 	return p ? p : fail();
 }
 
-static noinline void *malloc_slow(unsigned int class)
+static noinline void *malloc_slow(size_t size)
 {
+	unsigned int class = size_class_of(size);
 	void *p = tract__heap_alloc_slow(class);
 
 	return likely(p) ? p : malloc_class_again(class);
@@ -71,7 +72,7 @@ static inline void *malloc_class(unsigned int class)
 	uint64_t word = read_once(bin->word);
 
 	if (unlikely(!word))
-		return malloc_slow(class);
+		return malloc_slow(tract__class_size[class]);
 	return bin_take(bin, word);
 }
 
@@ -86,25 +87,16 @@ static noinline void *malloc_medium(size_t size)
 
 void *tract__malloc(size_t size)
 {
+	struct bin *bin;
+	uint64_t word;
+
 	if (unlikely(size > CLASS_TABLE_MAX))
 		return malloc_medium(size);
-	return malloc_class(tract__class_table[(size + 15) / 16]);
-}
-
-static noinline void free_slow(struct span *span, void *p)
-{
-	if (!p)
-		return;
-	switch (span->kind) {
-	case SPAN_SMALL:
-		tract__free_small_slow(span, p);
-		break;
-	case SPAN_LARGE:
-		tract__large_free(span, p);
-		break;
-	default:
-		tract__report_corruption("invalid free", p);
-	}
+	bin = tract__thread_heap->small_bins[(size + 15) / 16];
+	word = read_once(bin->word);
+	if (unlikely(!word))
+		return malloc_slow(size);
+	return bin_take(bin, word);
 }
 
 /*
@@ -117,18 +109,12 @@ static __attribute__((__noipa__, __cold__)) void free_corrupt(const char *what,
 	tract__report_corruption(what, p);
 }
 
-void tract__free(void *p)
+/* Of a span whose owner word is the caller's heap, untouched. */
+static inline void free_own(struct span *span, void *p)
 {
-	struct span *span = pagemap_find(p);
-	uint64_t index, word;
-	uint64_t *at;
+	uint64_t index = span_index(span, p);
+	uint64_t *at, word;
 
-	if (unlikely(read_once(&span->owner) !=
-		     (uintptr_t)tract__thread_heap)) {
-		free_slow(span, p);
-		return;
-	}
-	index = span_index(span, p);
 	if (unlikely(index >= span->block_count)) {
 		free_corrupt("invalid free", p);
 		return;
@@ -146,6 +132,47 @@ void tract__free(void *p)
 	 */
 	if (unlikely(count_down(&span->countdown)))
 		tract__free_event(span);
+}
+
+static inline bool is_own(const struct span *span, const struct heap *heap)
+{
+	return read_once(&span->owner) == (uintptr_t)heap;
+}
+
+/* What lies in another region, belongs to others, is large, or is no block. */
+static noinline void free_by_pagemap(void *p)
+{
+	struct span *span = pagemap_find(p);
+
+	if (!p)
+		return;
+	if (is_own(span, tract__thread_heap))
+		free_own(span, p);
+	else if (span->kind == SPAN_SMALL)
+		tract__free_small_slow(span, p);
+	else if (span->kind == SPAN_LARGE)
+		tract__large_free(span, p);
+	else
+		tract__report_corruption("invalid free", p);
+}
+
+void tract__free(void *p)
+{
+	struct heap *heap = tract__thread_heap;
+	uintptr_t offset = (uintptr_t)p - heap->region_base;
+	struct span *span;
+
+	if (unlikely(offset >= heap->region_length)) {
+		free_by_pagemap(p);
+		return;
+	}
+	/* Beyond a run's first unit the headers have no owner. */
+	span = heap->region_spans + offset / UNIT_SIZE;
+	if (unlikely(!is_own(span, heap))) {
+		free_by_pagemap(p);
+		return;
+	}
+	free_own(span, p);
 }
 
 void *tract__calloc(size_t count, size_t size)

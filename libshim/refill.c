@@ -95,6 +95,7 @@ static struct span *new_span(struct heap *heap, unsigned int class)
 	span->block_size = size;
 	span->block_count = blocks;
 	write_once(&span->remote_freed, 0);
+	write_once(&span->gatherer, NULL);
 	for (unsigned int i = 0; i < words; i++) {
 		write_once(&span->free_bits[i], ~0ull);
 		write_once(&span->remote_bits[i], 0);
@@ -131,6 +132,7 @@ void *tract__refill(struct heap *heap, unsigned int class)
 	}
 	/* The first free finds the pace. */
 	tract__span_make_current(span, 1);
+	tract__heap_set_region(heap, span);
 	bin->span = span;
 	find_word(bin, 0);
 	return bin_pop(bin);

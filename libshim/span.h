@@ -76,7 +76,11 @@ struct span {
 		struct list ready; /* heap: full spans to collect */
 		struct list age;   /* arena: dirty runs, oldest first */
 	};
-	size_t size;	      /* large block: bytes asked for */
+	union {
+		size_t size; /* large block: bytes asked for */
+		/* small: who has frees of it that it does not know of yet */
+		struct heap *gatherer;
+	};
 	uint32_t dirty_units; /* leading units that may not read as zero */
 	uint32_t freed_at;    /* ms, of a dirty free run */
 } __attribute__((aligned(64)));

@@ -47,12 +47,15 @@ static void collect_bits(struct span *span)
 
 /*
  * Before collecting.  A remote free that sets its bit after the tag is gone
- * sets the tag again.
+ * sets the tag again; while frees are being gathered it stays.
  */
 static void untouch(struct span *span)
 {
 	list_remove(&span->ready);
 	__atomic_fetch_and(&span->owner, ~OWNER_TOUCHED, __ATOMIC_SEQ_CST);
+	if (__atomic_load_n(&span->gatherer, __ATOMIC_SEQ_CST))
+		__atomic_fetch_or(&span->owner, OWNER_TOUCHED,
+				  __ATOMIC_SEQ_CST);
 }
 
 void tract__span_collect(struct span *span)

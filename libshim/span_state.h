@@ -21,6 +21,19 @@ static inline bool span_looks_empty(const struct span *span)
 	       __atomic_load_n(&span->remote_freed, __ATOMIC_SEQ_CST);
 }
 
+/* Blocks that nobody has freed, as far as can be seen without a fence. */
+static inline uint32_t span_out(const struct span *span)
+{
+	return span_used(span) - read_once(&span->remote_freed);
+}
+
+/* Has a full span got enough free blocks to allocate from again? */
+static inline bool span_has_room(const struct span *span)
+{
+	return read_once(&span->state) == SPAN_FULL &&
+	       read_once(&span->remote_freed) >= read_once(&span->countdown);
+}
+
 static inline bool span_bit_is_set(const uint64_t *bits, uint64_t index)
 {
 	return read_once(&bits[index / 64]) >> index % 64 & 1;

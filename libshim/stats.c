@@ -4,6 +4,7 @@
 #include "arena.h"
 #include "backend.h"
 #include "large.h"
+#include "remote.h"
 #include "report.h"
 #include "size_class.h"
 
@@ -55,8 +56,16 @@ static void get(struct tract_heap_stats *stats, struct census *census)
 {
 	struct arena_stats arena;
 
+	size_t gathered[CLASS_COUNT] = { 0 };
+
 	*census = (struct census){ 0 };
 	tract__arena_visit(count_span, census);
+	tract__remote_count(gathered);
+	for (unsigned int class = 0; class < CLASS_COUNT; class ++) {
+		census->blocks[class] -= gathered[class];
+		census->block_bytes[class] -=
+			gathered[class] * tract__class_size[class];
+	}
 	tract__arena_stats(&arena);
 	*stats = (struct tract_heap_stats){
 		.reservations = arena.reservations,

@@ -32,8 +32,9 @@ static void tag_currents(struct heap *heap)
 }
 
 /* A heap that is busy is passed over: its thread comes by itself. */
-static void tag_heap(struct heap *heap)
+static void tag_heap(struct heap *heap, void *arg)
 {
+	(void)arg;
 	if (!lock_try(&heap->lock))
 		return;
 	tag_currents(heap);
@@ -52,7 +53,7 @@ void tract__tick(void)
 	if (now - last > (uint32_t)tract__options.decay_ms / 2 &&
 	    __atomic_compare_exchange_n(&all_tagged_at, &last, now, false,
 					__ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
-		tract__heap_visit(tag_heap);
+		tract__heap_visit(tag_heap, NULL);
 	} else if (heap != &tract__empty_heap && heap->tagged_at != now) {
 		heap->tagged_at = now;
 		tag_currents(heap);

@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: MIT
+/*
+ * A span is told of remote frees by setting their remote bits, adding to
+ * remote_freed, and tagging the owner word so that the owner's own frees take
+ * care.  Then it is looked whether the span is empty, or, if it was full, has
+ * room again.
+ *
+ * Is a span empty?  If it is not current and the blocks its owner has out equal
+ * remote_freed.  Both sides look after they have written:
+ *
+ *   owner, span touched:  free bit, countdown; fence; read remote_freed
+ *   other:                remote_freed (a full barrier); read countdown
+ *
+ * so the later of the two sees both.  The owner's fast path has no fence: it
+ * runs only while the span is untouched, and a first remote free that crosses
+ * it within the depth of the store buffer may leave both sides thinking the
+ * span has a block.  It stays usable by its heap, and is found empty when the
+ * heap is collected or its thread ends.
+ *
+ * What is gathered counts as out, so the span cannot go meanwhile.  A batch is
+ * told when it may be what makes the span empty or gives it room, as far as can
+ * be seen when it is begun; when it has BATCH_FREES; when its place is needed
+ * for another word or span; every so often; and at the thread's end.
+ *
+ * A span has one gatherer at a time, who is named in it and keeps it tagged:
+ * whoever else frees in it looks through the gatherer's batch as well, and so no
+ * double free passes for having been gathered.  Frees by third threads
+ * meanwhile are told one by one.
+ */
+#include "remote.h"
+
+#include "report.h"
+#include "span_state.h"
+#include "tick.h"
+
+/* All batches are told after this many were. */
+#define FLUSH_INTERVAL 256
+
+/* The heap a span is attached to, locked; NULL if it is attached to none. */
+static struct heap *lock_owner(const struct span *span)
+{
+	for (;;) {
+		struct heap *heap = span_owner(span);
+
+		if (!heap)
+			return NULL;
+		lock_acquire(&heap->lock);
+		if (heap == span_owner(span))
+			return heap;
+		lock_release(&heap->lock);
+	}
+}
+
+/* Retires a span that looked empty, if it is. */
+static void retire_if_empty(struct span *span)
+{
+	struct heap *heap = lock_owner(span);
+
+	if (!heap)
+		return;
+	if (span->state != SPAN_CURRENT && span_looks_empty(span))
+		tract__span_retire(span);
+	lock_release(&heap->lock);
+	tract__tick();
+}
+
+/* Has the span's owner collect it at its next refill. */
+static void make_ready(struct span *span)
+{
+	struct heap *heap = lock_owner(span);
+
+	if (!heap)
+		return;
+	if (span_has_room(span) && list_empty(&span->ready))
+		list_append(&heap->ready, &span->ready);
+	lock_release(&heap->lock);
+}
+
+static struct batch *batch_of(struct heap *heap, const struct span *span)
+{
+	return &heap->batches[span->class];
+}
+
+/*
+ * Of another thread's batch, which may be told and another begun meanwhile: the
+ * number tells.  A batch is emptied before its bits are published, so a block
+ * that was told, collected and handed out again is not found here.
+ */
+bool tract__remote_is_gathered(const struct span *span, uint64_t index)
+{
+	struct heap *heap =
+		__atomic_load_n(&span->gatherer, __ATOMIC_ACQUIRE);
+	const struct batch *batch;
+	uint32_t number;
+
+	if (likely(!heap))
+		return false;
+	batch = batch_of(heap, span);
+	number = __atomic_load_n(&batch->number, __ATOMIC_ACQUIRE);
+	if (__atomic_load_n(&batch->span, __ATOMIC_ACQUIRE) != span ||
+	    __atomic_load_n(&batch->word, __ATOMIC_ACQUIRE) != index / 64 ||
+	    !(__atomic_load_n(&batch->bits, __ATOMIC_ACQUIRE) >> index % 64 &
+	      1))
+		return false;
+	return read_once(&batch->number) == number;
+}
+
+static void touch(struct span *span)
+{
+	if (!span_is_touched(span))
+		__atomic_fetch_or(&span->owner, OWNER_TOUCHED,
+				  __ATOMIC_SEQ_CST);
+}
+
+/* Publishes bits of a word: from here on everybody sees them as freed. */
+static void set_bits(struct span *span, uint32_t word, uint64_t bits)
+{
+	uint64_t twice = read_once(&span->free_bits[word]);
+
+	twice |= __atomic_fetch_or(&span->remote_bits[word], bits,
+				   __ATOMIC_SEQ_CST);
+	twice &= bits;
+	if (unlikely(twice))
+		tract__report_corruption(
+			"double free",
+			span->base + (word * 64 + bit_lowest(twice)) *
+					     span->block_size);
+}
+
+/* Counts what was published. */
+static void add_freed(struct span *span, uint64_t bits)
+{
+	__atomic_fetch_add(&span->remote_freed,
+			   (uint32_t)__builtin_popcountll(bits),
+			   __ATOMIC_SEQ_CST);
+	/*
+	 * From here on the span may be retired and used anew by others at any
+	 * time.  Its header stays readable; a tag too many does no harm; and
+	 * the rest is decided again under its owner's lock.
+	 */
+	touch(span);
+	if (span_looks_empty(span))
+		retire_if_empty(span);
+	else if (span_has_room(span) && list_seems_empty(&span->ready))
+		make_ready(span);
+}
+
+static void tell(struct batch *batch)
+{
+	uint64_t bits = read_once(&batch->bits);
+	struct span *span = batch->span;
+
+	if (!bits)
+		return;
+	write_once(&batch->bits, 0);
+	/* Before the span may go. */
+	__atomic_store_n(&span->gatherer, NULL, __ATOMIC_RELEASE);
+	set_bits(span, batch->word, bits);
+	add_freed(span, bits);
+}
+
+void tract__remote_flush(struct heap *heap)
+{
+	for (unsigned int i = 0; i < CLASS_COUNT; i++)
+		tell(&heap->batches[i]);
+}
+
+static cold void double_free(const struct span *span, uint64_t index)
+{
+	tract__report_corruption("double free",
+				 span->base + index * span->block_size);
+}
+
+static void free_directly(struct span *span, uint64_t index)
+{
+	uint64_t bit = 1ull << index % 64;
+
+	if (unlikely(tract__remote_is_gathered(span, index)))
+		double_free(span, index);
+	set_bits(span, (uint32_t)(index / 64), bit);
+	add_freed(span, bit);
+}
+
+/* How many frees may be kept from a span before they could change its state. */
+static uint32_t frees_left(const struct span *span)
+{
+	uint32_t freed = read_once(&span->remote_freed);
+	uint32_t left = read_once(&span->countdown);
+
+	if (read_once(&span->state) != SPAN_FULL)
+		left += read_once(&span->used_base);
+	if (left <= freed)
+		return 1;
+	left -= freed;
+	return left < BATCH_FREES ? left : BATCH_FREES;
+}
+
+static bool become_gatherer(struct heap *heap, struct span *span)
+{
+	struct heap *none = NULL;
+
+	return __atomic_compare_exchange_n(&span->gatherer, &none, heap, false,
+					   __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+}
+
+static noinline void begin_batch(struct heap *heap, struct batch *batch,
+				 struct span *span, uint64_t index)
+{
+	uint32_t left;
+
+	tell(batch);
+	if (++heap->batches_begun % FLUSH_INTERVAL == 0)
+		tract__remote_flush(heap);
+	left = frees_left(span);
+	if (left == 1 || !become_gatherer(heap, span)) {
+		free_directly(span, index);
+		return;
+	}
+	__atomic_store_n(&batch->number, batch->number + 1, __ATOMIC_RELEASE);
+	__atomic_store_n(&batch->span, span, __ATOMIC_RELEASE);
+	__atomic_store_n(&batch->word, (uint32_t)(index / 64),
+			 __ATOMIC_RELEASE);
+	batch->left = left - 1;
+	/* Last: a fork may come between any two, and the child tells it. */
+	__atomic_store_n(&batch->bits, 1ull << index % 64, __ATOMIC_RELEASE);
+	/* After the gatherer is named: pairs with untouch() in span_state.c. */
+	touch(span);
+}
+
+/* A thread that can have no heap any more gathers nothing. */
+static cold void free_without_heap(struct span *span, uint64_t index)
+{
+	if (tract__heap_get())
+		tract__remote_free(span, index);
+	else
+		free_directly(span, index);
+}
+
+void tract__remote_free(struct span *span, uint64_t index)
+{
+	struct heap *heap = tract__thread_heap;
+	uint64_t bit = 1ull << index % 64;
+	struct batch *batch;
+	uint64_t bits;
+
+	if (unlikely(heap == &tract__empty_heap)) {
+		free_without_heap(span, index);
+		return;
+	}
+	if (unlikely((read_once(&span->free_bits[index / 64]) |
+		      read_once(&span->remote_bits[index / 64])) &
+		     bit))
+		double_free(span, index);
+	batch = batch_of(heap, span);
+	bits = read_once(&batch->bits);
+	if (!bits || batch->span != span || batch->word != index / 64) {
+		begin_batch(heap, batch, span, index);
+		return;
+	}
+	if (unlikely(bits & bit))
+		double_free(span, index);
+	write_once(&batch->bits, bits | bit);
+	if (unlikely(!--batch->left))
+		tell(batch);
+}
+
+static void count_gathered(struct heap *heap, void *arg)
+{
+	size_t *blocks = arg;
+
+	for (unsigned int i = 0; i < CLASS_COUNT; i++) {
+		const struct batch *batch = &heap->batches[i];
+		uint64_t bits = __atomic_load_n(&batch->bits, __ATOMIC_ACQUIRE);
+
+		if (bits)
+			blocks[batch->span->class] +=
+				(size_t)__builtin_popcountll(bits);
+	}
+}
+
+void tract__remote_count(size_t blocks[CLASS_COUNT])
+{
+	tract__heap_visit(count_gathered, blocks);
+}
