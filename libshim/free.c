@@ -7,42 +7,53 @@
 #include "tick.h"
 
 /*
- * The tag was for us to come by, unless a remote free is just being counted: it
- * has set its bit, and finds the tag missing, or we find its count.  A slow
- * thread comes by at each free from now on.
+ * What others have freed is taken in, so that the next frees of the span are
+ * fast again.  True: the span is due for a look.
  */
-static void untag_current(struct span *span)
+static bool absorb(struct span *span)
 {
-	__atomic_fetch_and(&span->owner, ~OWNER_TOUCHED, __ATOMIC_SEQ_CST);
-	if (__atomic_load_n(&span->remote_freed, __ATOMIC_SEQ_CST) ||
-	    __atomic_load_n(&span->gatherer, __ATOMIC_SEQ_CST))
-		__atomic_fetch_or(&span->owner, OWNER_TOUCHED,
-				  __ATOMIC_SEQ_CST);
-	write_once(&span->countdown, 1);
+	uint32_t collected = tract__span_collect(span);
+	uint32_t countdown = read_once(&span->countdown);
+
+	/* A slow thread looks at the clock at each free from now on. */
+	if (span->state == SPAN_CURRENT) {
+		if (!collected)
+			write_once(&span->countdown, 1);
+		return count_down(&span->countdown);
+	}
+	if (countdown <= collected + 1)
+		return true;
+	__atomic_store_n(&span->countdown, countdown - collected - 1,
+			 __ATOMIC_RELEASE);
+	return false;
 }
 
-/* By the owner, of a span with remote frees. */
-static void free_touched(struct span *span, void *p, uint64_t index)
+void tract__free_touched(struct span *span, void *p)
 {
+	uint64_t index = span_index(span, p);
 	uint64_t *at = &span->free_bits[index / 64];
-	uint64_t word = read_once(at);
-	bool zero;
+	uint64_t word;
+	bool due;
 
+	if (unlikely(index >= span->block_count))
+		tract__report_corruption("invalid free", p);
+	word = read_once(at);
 	if (unlikely(bit_test_and_set(&word, index) ||
 		     span_bit_is_set(span->remote_bits, index) ||
 		     tract__remote_is_gathered(span, index)))
 		tract__report_corruption("double free", p);
 	write_once(at, word);
-	if (span->state == SPAN_CURRENT && !read_once(&span->remote_freed))
-		untag_current(span);
-	zero = count_down(&span->countdown);
+	if (read_once(&span->gatherer))
+		due = count_down(&span->countdown);
+	else
+		due = absorb(span);
 	/*
 	 * Pairs with the adding to remote_freed in add_freed(), remote.c.  What
 	 * has not arrived here yet can only matter near the end.
 	 */
 	if (span_out(span) <= REMOTE_CROSSING)
 		__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	if (zero || span_looks_empty(span) || span_has_room(span))
+	if (due || span_looks_empty(span) || span_has_room(span))
 		tract__free_event(span);
 }
 
@@ -53,7 +64,7 @@ void tract__free_small_slow(struct span *span, void *p)
 	if (unlikely(index >= span->block_count))
 		tract__report_corruption("invalid free", p);
 	if (span_owner(span) == tract__thread_heap)
-		free_touched(span, p, index);
+		tract__free_touched(span, p);
 	else
 		tract__remote_free(span, index);
 }

@@ -5,8 +5,11 @@
 
 #include "heap.h"
 
-/* A free that the fast path could not do: @p lies in @span, of kind SMALL. */
+/* @p lies in @span, of kind SMALL, which is not the caller's or is touched. */
 void tract__free_small_slow(struct span *span, void *p);
+
+/* @span is the caller's own, and touched. */
+void tract__free_touched(struct span *span, void *p);
 
 /* The countdown of @span, owned by the calling thread, has run out. */
 void tract__free_event(struct span *span);

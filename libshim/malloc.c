@@ -142,11 +142,12 @@ static inline bool is_own(const struct span *span, const struct heap *heap)
 /* What lies in another region, belongs to others, is large, or is no block. */
 static noinline void free_by_pagemap(void *p)
 {
+	struct heap *heap = tract__thread_heap;
 	struct span *span = pagemap_find(p);
 
 	if (!p)
 		return;
-	if (is_own(span, tract__thread_heap))
+	if (is_own(span, heap))
 		free_own(span, p);
 	else if (span->kind == SPAN_SMALL)
 		tract__free_small_slow(span, p);
@@ -154,6 +155,15 @@ static noinline void free_by_pagemap(void *p)
 		tract__large_free(span, p);
 	else
 		tract__report_corruption("invalid free", p);
+}
+
+/* @span would be that of @p if it had an owner. */
+static noinline void free_not_own(void *p, struct span *span)
+{
+	if (span_owner(span) == tract__thread_heap)
+		tract__free_touched(span, p);
+	else
+		free_by_pagemap(p);
 }
 
 void tract__free(void *p)
@@ -169,7 +179,7 @@ void tract__free(void *p)
 	/* Beyond a run's first unit the headers have no owner. */
 	span = heap->region_spans + offset / UNIT_SIZE;
 	if (unlikely(!is_own(span, heap))) {
-		free_by_pagemap(p);
+		free_not_own(p, span);
 		return;
 	}
 	free_own(span, p);

@@ -25,6 +25,16 @@ static bool find_word(struct bin *bin, unsigned int from)
 	return false;
 }
 
+/*
+ * Where to begin in a span: elsewhere in each, or the parts of spans that are in
+ * use would lie in the same sets of the caches.
+ */
+static unsigned int first_word(const struct span *span)
+{
+	return (unsigned int)((uintptr_t)span->base / UNIT_SIZE * 5 %
+			      span->words);
+}
+
 bool tract__refill_next_word(struct bin *bin)
 {
 	return bin->span &&
@@ -134,6 +144,6 @@ void *tract__refill(struct heap *heap, unsigned int class)
 	tract__span_make_current(span, 1);
 	tract__heap_set_region(heap, span);
 	bin->span = span;
-	find_word(bin, 0);
+	find_word(bin, first_word(span));
 	return bin_pop(bin);
 }

@@ -22,6 +22,10 @@
  * be seen when it is begun; when it has BATCH_FREES; when its place is needed
  * for another word or span; every so often; and at the thread's end.
  *
+ * Only frees that follow each other to one word are gathered: those of a thread
+ * that consumes what another makes.  Where they are scattered there is nothing
+ * to be had, and the owner would have to take care all the time.
+ *
  * A span has one gatherer at a time, who is named in it and keeps it tagged:
  * whoever else frees in it looks through the gatherer's batch as well, and so no
  * double free passes for having been gathered.  Frees by third threads
@@ -203,28 +207,35 @@ static bool become_gatherer(struct heap *heap, struct span *span)
 					   __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
 }
 
-static noinline void begin_batch(struct heap *heap, struct batch *batch,
-				 struct span *span, uint64_t index)
+static void begin_batch(struct heap *heap, struct batch *batch,
+			uint64_t index)
 {
-	uint32_t left;
+	struct span *span = batch->span;
+	uint32_t left = frees_left(span);
 
-	tell(batch);
-	if (++heap->batches_begun % FLUSH_INTERVAL == 0)
-		tract__remote_flush(heap);
-	left = frees_left(span);
 	if (left == 1 || !become_gatherer(heap, span)) {
 		free_directly(span, index);
 		return;
 	}
-	__atomic_store_n(&batch->number, batch->number + 1, __ATOMIC_RELEASE);
-	__atomic_store_n(&batch->span, span, __ATOMIC_RELEASE);
-	__atomic_store_n(&batch->word, (uint32_t)(index / 64),
-			 __ATOMIC_RELEASE);
 	batch->left = left - 1;
 	/* Last: a fork may come between any two, and the child tells it. */
 	__atomic_store_n(&batch->bits, 1ull << index % 64, __ATOMIC_RELEASE);
 	/* After the gatherer is named: pairs with untouch() in span_state.c. */
 	touch(span);
+	if (++heap->batches_begun % FLUSH_INTERVAL == 0)
+		tract__remote_flush(heap);
+}
+
+/* The second free in a row to one word begins a batch; the first is told. */
+static noinline void free_elsewhere(struct batch *batch, struct span *span,
+				    uint64_t index)
+{
+	tell(batch);
+	__atomic_store_n(&batch->number, batch->number + 1, __ATOMIC_RELEASE);
+	__atomic_store_n(&batch->span, span, __ATOMIC_RELEASE);
+	__atomic_store_n(&batch->word, (uint32_t)(index / 64),
+			 __ATOMIC_RELEASE);
+	free_directly(span, index);
 }
 
 /* A thread that can have no heap any more gathers nothing. */
@@ -253,8 +264,12 @@ void tract__remote_free(struct span *span, uint64_t index)
 		double_free(span, index);
 	batch = batch_of(heap, span);
 	bits = read_once(&batch->bits);
-	if (!bits || batch->span != span || batch->word != index / 64) {
-		begin_batch(heap, batch, span, index);
+	if (batch->span != span || batch->word != index / 64) {
+		free_elsewhere(batch, span, index);
+		return;
+	}
+	if (!bits) {
+		begin_batch(heap, batch, index);
 		return;
 	}
 	if (unlikely(bits & bit))

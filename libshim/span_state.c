@@ -19,7 +19,7 @@ static uint32_t count_used(const struct span *span)
 }
 
 /* Moves remote bits to free bits. */
-static void collect_bits(struct span *span)
+static uint32_t collect_bits(struct span *span)
 {
 	uint32_t collected = 0;
 
@@ -42,7 +42,10 @@ static void collect_bits(struct span *span)
 		__atomic_fetch_and(remote, ~bits, __ATOMIC_RELEASE);
 		collected += (uint32_t)__builtin_popcountll(bits);
 	}
-	__atomic_fetch_sub(&span->remote_freed, collected, __ATOMIC_SEQ_CST);
+	if (collected)
+		__atomic_fetch_sub(&span->remote_freed, collected,
+				   __ATOMIC_SEQ_CST);
+	return collected;
 }
 
 /*
@@ -51,19 +54,18 @@ static void collect_bits(struct span *span)
  */
 static void untouch(struct span *span)
 {
-	list_remove(&span->ready);
 	__atomic_fetch_and(&span->owner, ~OWNER_TOUCHED, __ATOMIC_SEQ_CST);
 	if (__atomic_load_n(&span->gatherer, __ATOMIC_SEQ_CST))
 		__atomic_fetch_or(&span->owner, OWNER_TOUCHED,
 				  __ATOMIC_SEQ_CST);
 }
 
-void tract__span_collect(struct span *span)
+uint32_t tract__span_collect(struct span *span)
 {
 	if (!span_is_touched(span))
-		return;
+		return 0;
 	untouch(span);
-	collect_bits(span);
+	return collect_bits(span);
 }
 
 /* The tag survives: remote frees do not wait for a lock to set it. */
@@ -134,6 +136,7 @@ static bool retire_empty(struct span *span)
 
 bool tract__span_settle(struct heap *heap, struct span *span)
 {
+	list_remove(&span->ready);
 	tract__span_collect(span);
 	set_full_or_partial(heap, span, count_used(span));
 	return retire_empty(span);
@@ -164,6 +167,7 @@ void tract__span_settle_ready(struct heap *heap)
 void tract__span_make_current(struct span *span, uint32_t frees)
 {
 	list_remove(&span->node);
+	list_remove(&span->ready);
 	write_once(&span->state, SPAN_CURRENT);
 	set_used(span, USED_BIAS, frees);
 	tract__span_collect(span);

@@ -40,10 +40,11 @@ static inline bool span_bit_is_set(const uint64_t *bits, uint64_t index)
 }
 
 /*
- * Takes in what others have freed, if anything.  Writes free bits: only by the
- * owning thread, or by anybody for a span of the orphans.
+ * Takes in what others have freed, if anything, and says how many blocks.  The
+ * count of what is out is the caller's to correct.  Writes free bits: only by
+ * the owning thread, or by anybody for a span of the orphans.
  */
-void tract__span_collect(struct span *span);
+uint32_t tract__span_collect(struct span *span);
 
 /*
  * Collects a span that is not current and brings it to where it belongs now: to
