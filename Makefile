@@ -4,7 +4,9 @@
 #   make module     kmod/tract.ko for the running kernel, or KDIR=
 #   make check      unit and api tests on this machine, sanitizers included
 #   make lint       style of both sides, the UAPI header, shell scripts
-#   make bench      benchmark programs under each allocator, and their report
+#   make bench      benchmark programs under each allocator, and their report;
+#                   BENCH_OPTIONS= of tests/bench/report, PEERS= more allocators
+#   make bench-publish   puts that report into docs/bench/ and README.md
 #   make bench-vm   the decommit benchmark, on stock kernels in VMs
 #   make install    libraries, tractctl, header, man pages under PREFIX
 #
@@ -65,7 +67,8 @@ ASAN_FLAGS := -fsanitize=address,undefined -fno-sanitize-recover=all \
 # The one fence orders counts of which a stale one does no harm.
 TSAN_FLAGS := -fsanitize=thread -Wno-tsan
 
-.PHONY: all module check lint bench bench-vm install clean tests
+.PHONY: all module check lint bench bench-build bench-publish bench-vm install clean
+.PHONY: tests
 
 all: $(O)/libtract.so $(O)/libtract-vm.so $(O)/tractctl
 
@@ -132,8 +135,27 @@ check: all tests $(ASAN) $(TSAN)
 lint:
 	scripts/lint
 
-bench: all $(BENCH)
-	tests/bench/report
+# What the allocated bit costs is measured against a library without it.
+UNCHECKED := $(O)/bench/libtract-unchecked.so
+UNCHECKED_OBJ := $(SHIM_SRC:%.c=$(O)/obj/unchecked/%.o)
+
+$(UNCHECKED): $(UNCHECKED_OBJ) libshim/libtract.map
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(SHIM_LDFLAGS) $(LDFLAGS) -o $@ $(UNCHECKED_OBJ)
+
+$(O)/obj/unchecked/libshim/%.o: libshim/%.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) -DTRACT_UNCHECKED $(SHIM_CFLAGS) $(CFLAGS) -MMD -MP -c \
+		-o $@ $<
+
+bench-build: all $(BENCH) $(UNCHECKED)
+
+bench: bench-build
+	tests/bench/report $(BENCH_OPTIONS)
+
+# Into docs/bench/ and README.md goes what 'make bench' has written.
+bench-publish:
+	tests/bench/publish
 
 bench-vm: $(O)/tests/bench/bmalloc
 	tests/bench/bmalloc_report

@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: MIT
+"""From results to ratios to Markdown; nothing is measured here."""
+
+import math
+import statistics
+
+# Key of a result, title, unit, divisor, digits.
+METRICS = [
+    ("cpu", "CPU time", "s", 1, 3),
+    ("wall", "Wall time", "s", 1, 3),
+    ("peak_rss", "Peak RSS", "MiB", 1024, 1),
+    ("final_rss", "Final RSS, a second after the work", "MiB", 1024, 1),
+]
+OURS = "tract"
+# Of the geometric mean, and of each row; of no interest: None.
+BOUNDS = {"cpu": (1.05, 1.25), "wall": (1.05, 1.25), "peak_rss": (1.20, None)}
+
+
+def medians(report, key, names=None, rows=None):
+    """[row][allocator] -> median; those that failed or have none left out."""
+    table = {}
+    for row, by_name in (rows or report["results"]).items():
+        table[row] = {}
+        for name in names or report["allocators"]:
+            runs = by_name.get(name, [])
+            values = [r.get(key) for r in runs]
+            if values and None not in values:
+                table[row][name] = statistics.median(values)
+    return table
+
+
+def ratios(table):
+    """[row][allocator] -> ratio to the best of the row."""
+    return {row: {name: value / min(cells.values()) for name, value in cells.items()}
+            for row, cells in table.items() if cells and min(cells.values()) > 0}
+
+
+def geometric(ratio, names):
+    """Geometric mean of each allocator's ratios, over rows where all have one."""
+    rows = [row for row in ratio.values() if all(n in row for n in names)]
+    if not rows:
+        return {}, 0
+    return {n: math.exp(sum(math.log(r[n]) for r in rows) / len(rows))
+            for n in names}, len(rows)
+
+
+def complaints(report):
+    """Each (row, allocator, text): failed runs, and other results than most have."""
+    found = []
+    for row, by_name in report["results"].items():
+        sums = {}
+        for name, runs in by_name.items():
+            for result in runs:
+                if "failed" in result:
+                    found.append((row, name, result["failed"]))
+                else:
+                    sums.setdefault(result["checksum"], set()).add(name)
+        # The most common one is taken for right.
+        right = max(sums, key=lambda s: len(sums[s]), default=None)
+        for checksum, names in sums.items():
+            if checksum != right:
+                found += [(row, name, f"result {checksum}, not {right}")
+                          for name in sorted(names)]
+    return found
+
+
+def behind(ratio):
+    """What the last column says of ours."""
+    if ratio is None:
+        return ""
+    if ratio == 1:
+        return "best"
+    text = f"+{100 * (ratio - 1):.0f} %"
+    return f"**{text}**" if ratio > 1.25 else text
+
+
+def line(cells):
+    """A row of a table."""
+    return "| " + " | ".join(cells) + " |"
+
+
+def metric(report, key, unit, divisor, digits):
+    """One table: value, ratio to the best, how far ours is from it."""
+    names = list(report["allocators"])
+    table = medians(report, key)
+    ratio = ratios(table)
+    lines = [line(["", *names, f"{OURS} from the best"]),
+             "|---|" + "---:|" * (len(names) + 1)]
+    for row in report["results"]:
+        cells = []
+        for name in names:
+            if name in ratio.get(row, {}):
+                cells.append(f"{table[row][name] / divisor:.{digits}f} "
+                             f"({ratio[row][name]:.2f})")
+            else:
+                cells.append("–")
+        if any(c != "–" for c in cells):
+            lines.append(line([row, *cells, behind(ratio[row].get(OURS))]))
+    mean, rows = geometric(ratio, names)
+    lines.append(line([f"geometric mean of {rows}, ratio",
+                       *(f"**{mean[n]:.3f}**" if n in mean else "" for n in names),
+                       f"{unit}; (ratio to the best)"]))
+    return lines
+
+
+def bounds(report):
+    """What was aimed at, and what came of it."""
+    lines = []
+    names = list(report["allocators"])
+    titles = {key: title for key, title, *_ in METRICS}
+    for key, (of_mean, of_row) in BOUNDS.items():
+        ratio = ratios(medians(report, key))
+        mean, rows = geometric(ratio, names)
+        if OURS not in mean:
+            continue
+        verdict = "held" if mean[OURS] <= of_mean else "**missed**"
+        lines.append(f"- {titles[key]}: geometric mean over {rows} rows "
+                     f"{mean[OURS]:.3f}, aimed at {of_mean:.2f} or less: {verdict}.")
+        over = {row: r[OURS] for row, r in ratio.items()
+                if of_row and r.get(OURS, 0) > of_row}
+        if over:
+            lines.append(f"  Rows above {of_row}: " + ", ".join(
+                f"{row} {r:.2f}" for row, r in sorted(
+                    over.items(), key=lambda item: -item[1])) + ".")
+        elif of_row:
+            lines.append(f"  No row is above {of_row}.")
+    return lines
+
+
+def spread(report):
+    """A median hides how far the runs lay apart; say it once."""
+    factors = []
+    for by_name in report["results"].values():
+        for runs in by_name.values():
+            values = [r["cpu"] for r in runs if r.get("cpu")]
+            if len(values) > 1:
+                factors.append(max(values) / min(values))
+    if not factors:
+        return []
+    return ["CPU time of one pair of program and allocator varied between runs by "
+            f"a factor of {statistics.median(factors):.2f} in the median, "
+            f"{max(factors):.2f} at most."]
+
+
+def start_up(report):
+    """Processes that do next to nothing."""
+    runs = report.get("start_up", {})
+    names = [n for n in report["allocators"] if runs.get(n)
+             and not any("failed" in r for r in runs[n])]
+    if "glibc" not in names:
+        return []
+    rows = {"": runs}
+    cpu = medians(report, "cpu", names, rows)[""]
+    wall = medians(report, "wall", names, rows)[""]
+    rss = medians(report, "final_rss", names, rows)[""]
+    return [line(["", *names]), "|---|" + "---:|" * len(names),
+            line(["CPU time of 1,000 processes, s", *(f"{cpu[n]:.3f}" for n in names)]),
+            line(["wall time, s", *(f"{wall[n]:.3f}" for n in names)]),
+            line(["RSS of one beyond glibc's, KiB",
+                  *(f"{rss[n] - rss['glibc']:.0f}" for n in names)])]
+
+
+def variants(report):
+    """What a feature costs: ours with and without it, in the same rounds."""
+    lines = []
+    names = [OURS, *report.get("variants", [])]
+    for name in names[1:]:
+        for key, title, *_ in METRICS[:3:2]:
+            table = medians(report, key, [OURS, name])
+            both = {row: cells for row, cells in table.items() if len(cells) == 2}
+            if not both:
+                continue
+            change = {row: cells[name] / cells[OURS] for row, cells in both.items()}
+            mean = math.exp(sum(map(math.log, change.values())) / len(change))
+            lines.append(f"- {name}, {title}: {mean:.3f} times that of {OURS} in the "
+                         "geometric mean (" + ", ".join(
+                             f"{row} {x:.2f}" for row, x in change.items()) + ").")
+    return lines + [f"- {text}: left out." for text in report.get("missing", [])]
+
+
+def instructions(report):
+    """Counts of single calls, and of pairs by callgrind."""
+    counts = report.get("instructions", {})
+    lines = []
+    names = [n for n in counts if "steps" in counts[n]]
+    if names:
+        functions = list(counts[names[0]]["steps"])
+        lines += [line(["one call", *names]), "|---|" + "---:|" * len(names)]
+        for function in functions:
+            cells = []
+            for name in names:
+                one = counts[name]["steps"][function]
+                share = 100 * one["common"] / one["calls"]
+                text = str(one["instructions"])
+                cells.append(text if share >= 90 else f"{text} ({share:.0f} %)")
+            lines.append(line([function.replace("_", " ") if function == "remote_free"
+                               else function, *cells]))
+        lines.append("")
+    names = [n for n in counts if "pairs" in counts[n]]
+    if names:
+        lines += [line(["a pair, over thousands", *names]),
+                  "|---|" + "---:|" * len(names)]
+        for pattern in counts[names[0]]["pairs"]:
+            lines.append(line([pattern, *(f"{counts[n]['pairs'][pattern]:.1f}"
+                                          for n in names)]))
+        lines.append("")
+    return lines
