@@ -120,6 +120,17 @@ $(O)/tests/%: tests/%.c
 	$(CC) $(CPPFLAGS) -Itests $(STD) $(WARNINGS) -fno-builtin $(CFLAGS) -MMD -MP -o $@ $< \
 		-pthread -ldl -lm
 
+# Programs that embed a library: built by the test that has found it.
+$(O)/tests/programs/%: tests/programs/%.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) -Itests $(STD) $(WARNINGS) $(CFLAGS) -MMD -MP -o $@ $< \
+		$(if $(PACKAGE_$*),$$(pkg-config --cflags $(PACKAGE_$*))) -pthread -ldl \
+		$(if $(LINK_$*),$$(pkg-config --libs $(LINK_$*)))
+
+PACKAGE_luajit := luajit
+PACKAGE_jsc := javascriptcoregtk-4.1
+LINK_jsc := javascriptcoregtk-4.1
+
 $(O)/tests/%: tests/%.cc
 	@mkdir -p $(@D)
 	$(CXX) $(CPPFLAGS) -Itests -std=c++17 -Wall -Wextra -Wshadow -fno-builtin \

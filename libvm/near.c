@@ -18,6 +18,7 @@
 
 #define ISLAND_SIZE ((size_t)16 << 20)
 #define ISLANDS_MAX 64
+#define SITES_MAX 16
 
 /* Grows only; an entry is complete before the count says so. */
 static struct {
@@ -93,32 +94,50 @@ static void *take_near(uintptr_t near, size_t length)
 	return p;
 }
 
-long tract__near_map(uintptr_t hint, size_t length, int prot, int flags,
-		     const void *caller)
-{
-	uintptr_t near = (uintptr_t)caller;
-	long ret;
-	void *p;
+/*
+ * A place in a program from which hinted mappings are asked for.  A compiler
+ * gives back what is out of reach and tries again; an allocator that grows in
+ * place gives back whatever is not at its hint; most take what they get.
+ */
+enum site_kind {
+	SITE_UNKNOWN,
+	SITE_PROBES, /* gave back what had missed: now it gets some near by */
+	SITE_EXACT,  /* gave that back too */
+};
 
-	if (length > ISLAND_SIZE || hint % PAGE_SIZE)
-		return 0;
-	if (distance(hint, near) >= HINT_REACH) {
-		if (!(prot & PROT_EXEC))
-			return 0;
-		near = hint;
+static struct site {
+	uintptr_t caller;
+	uint32_t kind;
+} sites[SITES_MAX];
+
+/* What this thread was given last, instead of what it had asked for. */
+static __thread struct {
+	uintptr_t missed, given;
+	struct site *site;
+} last;
+
+/* NULL when there are too many: then nothing is learned. */
+static struct site *site_of(uintptr_t caller)
+{
+	for (size_t i = 0; i < SITES_MAX; i++) {
+		uintptr_t found =
+			__atomic_load_n(&sites[i].caller, __ATOMIC_RELAXED);
+
+		if (!found &&
+		    __atomic_compare_exchange_n(&sites[i].caller, &found,
+						caller, false, __ATOMIC_RELAXED,
+						__ATOMIC_RELAXED))
+			return &sites[i];
+		if (found == caller)
+			return &sites[i];
 	}
-	ret = tract__sys_mmap((void *)hint, length, prot,
-			      flags | MAP_FIXED_NOREPLACE, -1, 0);
-	if (ret == (long)hint) {
-		tract__vm_record(hint, length, prot, flags);
-		return ret;
-	}
-	/* A kernel that does not know the flag takes it for a hint. */
-	if (ret > 0 || ret < -4095)
-		tract__sys_munmap((void *)ret, length);
-	else if (ret != -EEXIST)
-		return 0;
-	p = take_near(near, length);
+	return NULL;
+}
+
+static long give_near(uintptr_t near, size_t length, int prot)
+{
+	void *p = take_near(near, length);
+
 	if (!p)
 		return 0;
 	if (prot != PROT_RW && tract__sys_mprotect(p, length, prot)) {
@@ -129,8 +148,72 @@ long tract__near_map(uintptr_t hint, size_t length, int prot, int flags,
 	return (long)p;
 }
 
+/* At @hint and nowhere else; 0: it is taken. */
+static long map_exactly(uintptr_t hint, size_t length, int prot, int flags)
+{
+	long ret = tract__sys_mmap((void *)hint, length, prot,
+				   flags | MAP_FIXED_NOREPLACE, -1, 0);
+
+	if (ret == (long)hint)
+		tract__vm_record(hint, length, prot, flags);
+	else if (ret > 0 || ret < -4095)
+		/* A kernel that does not know the flag takes it for a hint. */
+		tract__sys_munmap((void *)ret, length);
+	return ret == (long)hint ? ret : 0;
+}
+
+long tract__near_map(uintptr_t hint, size_t length, int prot, int flags,
+		     const void *caller)
+{
+	uintptr_t near = (uintptr_t)caller;
+	struct site *site;
+	uint32_t kind;
+	long ret = 0;
+
+	if (length > ISLAND_SIZE || hint % PAGE_SIZE)
+		return 0;
+	if (distance(hint, near) >= HINT_REACH) {
+		if (!(prot & PROT_EXEC))
+			return 0;
+		near = hint;
+	}
+	site = site_of((uintptr_t)caller);
+	kind = site ? read_once(&site->kind) : SITE_UNKNOWN;
+	if (kind != SITE_PROBES)
+		ret = map_exactly(hint, length, prot, flags);
+	if (!ret && kind == SITE_UNKNOWN && prot & PROT_EXEC)
+		kind = SITE_PROBES;
+	if (!ret && kind == SITE_PROBES) {
+		ret = give_near(near, length, prot);
+		last.given = (uintptr_t)ret;
+		last.site = site;
+	} else if (!ret && kind == SITE_UNKNOWN) {
+		ret = tract__sys_mmap(NULL, length, prot, flags, -1, 0);
+		if (ret < 0 && ret > -4096)
+			return 0;
+		tract__vm_record((uintptr_t)ret, length, prot, flags);
+		last.missed = (uintptr_t)ret;
+		last.site = site;
+	}
+	return ret;
+}
+
+/* What the thread does with it says what it had wanted. */
+static void learn_unmap(uintptr_t start)
+{
+	if (!last.site)
+		return;
+	if (start == last.missed && last.site->kind == SITE_UNKNOWN)
+		write_once(&last.site->kind, SITE_PROBES);
+	else if (start == last.given)
+		write_once(&last.site->kind, SITE_EXACT);
+	last.missed = last.given = 0;
+	last.site = NULL;
+}
+
 bool tract__near_unmap(uintptr_t start, uintptr_t end)
 {
+	learn_unmap(start);
 	for (unsigned int i = count(); i-- > 0;) {
 		if (start < islands[i].start || end > islands[i].end)
 			continue;

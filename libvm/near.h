@@ -2,8 +2,8 @@
 /*
  * Code within reach.  A compiler at run time asks for memory near its own
  * code by hints, and where the kernel has something else at a hint tries
- * another, and another.  The first miss is answered from an island near the
- * caller's code, as a hint allows.
+ * another, and another.  Once a caller is seen to do that its misses are answered
+ * from an island near its code, as a hint allows.
  */
 #ifndef TRACT_VM_NEAR_H
 #define TRACT_VM_NEAR_H
