@@ -123,10 +123,9 @@ static struct site *site_of(uintptr_t caller)
 		uintptr_t found =
 			__atomic_load_n(&sites[i].caller, __ATOMIC_RELAXED);
 
-		if (!found &&
-		    __atomic_compare_exchange_n(&sites[i].caller, &found,
-						caller, false, __ATOMIC_RELAXED,
-						__ATOMIC_RELAXED))
+		if (!found && __atomic_compare_exchange_n(
+				      &sites[i].caller, &found, caller, false,
+				      __ATOMIC_RELAXED, __ATOMIC_RELAXED))
 			return &sites[i];
 		if (found == caller)
 			return &sites[i];
