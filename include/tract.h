@@ -40,8 +40,12 @@ const char *tract_backend(void);
  * @decommitted_bytes: given back so far, a running total
  * @spans_allocated: spans and large blocks made, a running total
  * @spans_freed: of these, found empty and taken apart
+ * @cached_bytes: of free blocks in spans that also hold live ones, or that wait
+ *	for more
+ * @cached_blocks: their number
  *
- * Bytes throughout.
+ * Bytes, unless said otherwise.  What is left of @span_bytes after live and
+ * cached bytes is too small for a block, or room for a large block to grow.
  */
 struct tract_heap_stats {
 	size_t reservations;
@@ -54,16 +58,56 @@ struct tract_heap_stats {
 	uint64_t decommitted_bytes;
 	uint64_t spans_allocated;
 	uint64_t spans_freed;
+	size_t cached_bytes;
+	size_t cached_blocks;
 };
 
 /**
  * tract_heap_stats() - fills in @stats
- * @size: sizeof(*stats) of the caller; so much is written
+ * @size: sizeof(*stats) of the caller; so much is written, with zero for what
+ *	this library does not know yet
  *
- * Exact while no other thread allocates or frees; else each number is one that
- * was true during the call.  Takes the time of a look at every span.
+ * Exact while no other thread allocates or frees; else blocks that are on their
+ * way at that moment may count or not.  Takes the time of a look at every span.
  */
 void tract_heap_stats(struct tract_heap_stats *stats, size_t size);
+
+/**
+ * struct tract_class_stats - what one size class holds
+ * @block_size: bytes of each of its blocks; 0: blocks too large for a class,
+ *	which have a span each
+ * @spans: spans of the class
+ * @span_bytes: their bytes of address space
+ * @live_blocks: blocks allocated and not freed
+ * @live_bytes: their bytes, as malloc_usable_size() tells
+ * @cached_blocks: free blocks in these spans
+ * @cached_bytes: their bytes, which may or may not have memory behind them
+ */
+struct tract_class_stats {
+	size_t block_size;
+	size_t spans;
+	size_t span_bytes;
+	size_t live_blocks;
+	size_t live_bytes;
+	size_t cached_blocks;
+	size_t cached_bytes;
+};
+
+/**
+ * tract_heap_class_stats() - what each size class holds
+ * @stats: array of @count entries, from the smallest class to the large blocks
+ * @count: 0 only asks how many there are
+ * @size: sizeof(*stats) of the caller
+ *
+ * All classes are looked at in one go, and add up to what tract_heap_stats()
+ * says at rest.  Exact while no other thread allocates or frees.  Reservations
+ * are not divided by class: any span may lie in any of them.
+ *
+ * Return: the number of classes, large blocks among them, whatever @count was;
+ * the first @count are written.
+ */
+size_t tract_heap_class_stats(struct tract_class_stats *stats, size_t count,
+			      size_t size);
 
 /*
  * Islands: memory near an address, for code that must be within reach of other

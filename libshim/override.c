@@ -135,7 +135,7 @@ EXPORT struct mallinfo2 mallinfo2(void)
 	tract__stats_get(&stats);
 	return (struct mallinfo2){
 		.arena = stats.span_bytes + stats.dirty_bytes,
-		.ordblks = 1,
+		.ordblks = stats.cached_blocks,
 		.uordblks = stats.live_bytes,
 		.fordblks =
 			stats.span_bytes + stats.dirty_bytes - stats.live_bytes,
@@ -193,10 +193,30 @@ EXPORT const char *tract_backend(void)
 	return tract__backend_name();
 }
 
+/* The caller may have been compiled with an older header, or with a newer. */
+static void copy_out(void *to, size_t size, const void *from, size_t known)
+{
+	memset(to, 0, size);
+	memcpy(to, from, size < known ? size : known);
+}
+
 EXPORT void tract_heap_stats(struct tract_heap_stats *stats, size_t size)
 {
 	struct tract_heap_stats now;
 
 	tract__stats_get(&now);
-	memcpy(stats, &now, size < sizeof(now) ? size : sizeof(now));
+	copy_out(stats, size, &now, sizeof(now));
+}
+
+EXPORT size_t tract_heap_class_stats(struct tract_class_stats *stats,
+				     size_t count, size_t size)
+{
+	struct tract_class_stats now[STATS_CLASSES];
+
+	if (count)
+		tract__stats_get_classes(now);
+	for (size_t i = 0; i < count && i < STATS_CLASSES; i++)
+		copy_out((char *)stats + i * size, size, &now[i],
+			 sizeof(now[i]));
+	return STATS_CLASSES;
 }

@@ -8,15 +8,7 @@
 #include "report.h"
 #include "size_class.h"
 
-/* The last entry counts large blocks. */
 #define LARGE CLASS_COUNT
-
-struct census {
-	size_t spans[CLASS_COUNT + 1];
-	size_t span_bytes[CLASS_COUNT + 1];
-	size_t blocks[CLASS_COUNT + 1];
-	size_t block_bytes[CLASS_COUNT + 1];
-};
 
 static size_t live_blocks(const struct span *span)
 {
@@ -29,43 +21,71 @@ static size_t live_blocks(const struct span *span)
 	return live;
 }
 
+static void count_small(const struct span *span,
+			struct tract_class_stats *class)
+{
+	size_t live = live_blocks(span);
+
+	class->live_blocks += live;
+	class->live_bytes += live * span->block_size;
+	class->cached_blocks += span->block_count - live;
+	class->cached_bytes += (span->block_count - live) * span->block_size;
+}
+
 static void count_span(struct span *span, void *arg)
 {
-	struct census *census = arg;
-	unsigned int class = LARGE;
-	size_t blocks = 1;
-	size_t bytes;
+	struct tract_class_stats *classes = arg, *class = &classes[LARGE];
 
 	if (span->kind == SPAN_SMALL) {
 		/* One that is being made has no blocks yet. */
 		if (!span->free_bits || !span->words)
 			return;
-		class = span->class;
-		blocks = live_blocks(span);
-		bytes = blocks * span->block_size;
+		class = &classes[span->class];
+		count_small(span, class);
 	} else {
-		bytes = tract__large_usable(span);
+		class->live_blocks++;
+		class->live_bytes += tract__large_usable(span);
 	}
-	census->spans[class]++;
-	census->span_bytes[class] += span->units * UNIT_SIZE;
-	census->blocks[class] += blocks;
-	census->block_bytes[class] += bytes;
+	class->spans++;
+	class->span_bytes += span->units * UNIT_SIZE;
 }
 
-static void get(struct tract_heap_stats *stats, struct census *census)
+/* Freed by a thread that has not told the span: free all the same. */
+static void count_gathered(struct tract_class_stats *classes)
+{
+	size_t gathered[CLASS_COUNT] = { 0 };
+
+	tract__remote_count(gathered);
+	for (unsigned int i = 0; i < CLASS_COUNT; i++) {
+		size_t bytes;
+
+		/* Not at rest there may be some that were not seen to live. */
+		if (gathered[i] > classes[i].live_blocks)
+			gathered[i] = classes[i].live_blocks;
+		bytes = gathered[i] * tract__class_size[i];
+		classes[i].live_blocks -= gathered[i];
+		classes[i].live_bytes -= bytes;
+		classes[i].cached_blocks += gathered[i];
+		classes[i].cached_bytes += bytes;
+	}
+}
+
+void tract__stats_get_classes(struct tract_class_stats classes[STATS_CLASSES])
+{
+	for (unsigned int i = 0; i < STATS_CLASSES; i++)
+		classes[i] = (struct tract_class_stats){
+			.block_size = i == LARGE ? 0 : tract__class_size[i],
+		};
+	tract__arena_visit(count_span, classes);
+	count_gathered(classes);
+}
+
+static void get(struct tract_heap_stats *stats,
+		struct tract_class_stats classes[STATS_CLASSES])
 {
 	struct arena_stats arena;
 
-	size_t gathered[CLASS_COUNT] = { 0 };
-
-	*census = (struct census){ 0 };
-	tract__arena_visit(count_span, census);
-	tract__remote_count(gathered);
-	for (unsigned int class = 0; class < CLASS_COUNT; class ++) {
-		census->blocks[class] -= gathered[class];
-		census->block_bytes[class] -=
-			gathered[class] * tract__class_size[class];
-	}
+	tract__stats_get_classes(classes);
 	tract__arena_stats(&arena);
 	*stats = (struct tract_heap_stats){
 		.reservations = arena.reservations,
@@ -77,61 +97,84 @@ static void get(struct tract_heap_stats *stats, struct census *census)
 		.spans_allocated = arena.runs_allocated,
 		.spans_freed = arena.runs_freed,
 	};
-	for (int i = 0; i <= CLASS_COUNT; i++) {
-		stats->live_blocks += census->blocks[i];
-		stats->live_bytes += census->block_bytes[i];
+	for (int i = 0; i < STATS_CLASSES; i++) {
+		stats->live_blocks += classes[i].live_blocks;
+		stats->live_bytes += classes[i].live_bytes;
+		stats->cached_blocks += classes[i].cached_blocks;
+		stats->cached_bytes += classes[i].cached_bytes;
 	}
 }
 
 void tract__stats_get(struct tract_heap_stats *stats)
 {
-	struct census census;
+	struct tract_class_stats classes[STATS_CLASSES];
 
-	get(stats, &census);
+	get(stats, classes);
+}
+
+static void write_class(FILE *stream, const struct tract_class_stats *class)
+{
+	char size[32] = "large";
+
+	if (!class->spans)
+		return;
+	if (class->block_size)
+		snprintf(size, sizeof(size), "class size=\"%zu\"",
+			 class->block_size);
+	fprintf(stream,
+		"<%s spans=\"%zu\" bytes=\"%zu\" live=\"%zu\" "
+		"live_bytes=\"%zu\" cached=\"%zu\" cached_bytes=\"%zu\"/>\n",
+		size, class->spans, class->span_bytes, class->live_blocks,
+		class->live_bytes, class->cached_blocks, class->cached_bytes);
 }
 
 int tract__stats_write_xml(FILE *stream)
 {
 	struct tract_heap_stats s;
-	struct census census;
+	struct tract_class_stats classes[STATS_CLASSES];
 
-	get(&s, &census);
+	get(&s, classes);
 	fprintf(stream,
 		"<malloc version=\"tract-1\" backend=\"%s\">\n"
 		"<reservations count=\"%zu\" bytes=\"%zu\"/>\n"
 		"<live count=\"%zu\" bytes=\"%zu\"/>\n"
+		"<cached count=\"%zu\" bytes=\"%zu\"/>\n"
 		"<spans bytes=\"%zu\" allocated=\"%llu\" freed=\"%llu\"/>\n"
 		"<dirty bytes=\"%zu\"/>\n"
 		"<decommitted bytes=\"%llu\"/>\n"
 		"<metadata bytes=\"%zu\"/>\n",
 		tract__backend_name(), s.reservations, s.reserved_bytes,
-		s.live_blocks, s.live_bytes, s.span_bytes,
-		(unsigned long long)s.spans_allocated,
+		s.live_blocks, s.live_bytes, s.cached_blocks, s.cached_bytes,
+		s.span_bytes, (unsigned long long)s.spans_allocated,
 		(unsigned long long)s.spans_freed, s.dirty_bytes,
 		(unsigned long long)s.decommitted_bytes, s.metadata_bytes);
 	fprintf(stream, "<classes>\n");
-	for (int i = 0; i < CLASS_COUNT; i++) {
-		if (census.spans[i])
-			fprintf(stream,
-				"<class size=\"%u\" live=\"%zu\" spans=\"%zu\" "
-				"bytes=\"%zu\"/>\n",
-				tract__class_size[i], census.blocks[i],
-				census.spans[i], census.span_bytes[i]);
-	}
-	fprintf(stream,
-		"<large live=\"%zu\" live_bytes=\"%zu\" bytes=\"%zu\"/>\n"
-		"</classes>\n</malloc>\n",
-		census.blocks[LARGE], census.block_bytes[LARGE],
-		census.span_bytes[LARGE]);
+	for (int i = 0; i < STATS_CLASSES; i++)
+		write_class(stream, &classes[i]);
+	fprintf(stream, "</classes>\n</malloc>\n");
 	return ferror(stream) ? -1 : 0;
+}
+
+static void report_class(int fd, const struct tract_class_stats *class)
+{
+	char size[24] = "large";
+
+	if (!class->spans)
+		return;
+	if (class->block_size)
+		snprintf(size, sizeof(size), "%zu", class->block_size);
+	tract__report(fd, "%-10s %9zu %13zu %11zu %13zu %11zu %13zu\n", size,
+		      class->spans, class->span_bytes, class->live_blocks,
+		      class->live_bytes, class->cached_blocks,
+		      class->cached_bytes);
 }
 
 void tract__stats_report(int fd)
 {
 	struct tract_heap_stats s;
-	struct census census;
+	struct tract_class_stats classes[STATS_CLASSES];
 
-	get(&s, &census);
+	get(&s, classes);
 	tract__report(fd,
 		      "tract %s\n"
 		      "backend            %20s\n"
@@ -139,6 +182,8 @@ void tract__stats_report(int fd)
 		      "reserved bytes     %20zu\n"
 		      "live blocks        %20zu\n"
 		      "live bytes         %20zu\n"
+		      "cached blocks      %20zu\n"
+		      "cached bytes       %20zu\n"
 		      "span bytes         %20zu\n"
 		      "dirty bytes        %20zu\n"
 		      "metadata bytes     %20zu\n"
@@ -147,8 +192,13 @@ void tract__stats_report(int fd)
 		      "spans freed        %20llu\n",
 		      TRACT_VERSION, tract__backend_name(), s.reservations,
 		      s.reserved_bytes, s.live_blocks, s.live_bytes,
-		      s.span_bytes, s.dirty_bytes, s.metadata_bytes,
+		      s.cached_blocks, s.cached_bytes, s.span_bytes,
+		      s.dirty_bytes, s.metadata_bytes,
 		      (unsigned long long)s.decommitted_bytes,
 		      (unsigned long long)s.spans_allocated,
 		      (unsigned long long)s.spans_freed);
+	tract__report(fd, "%-10s %9s %13s %11s %13s %11s %13s\n", "blocks of",
+		      "spans", "bytes", "live", "bytes", "cached", "bytes");
+	for (int i = 0; i < STATS_CLASSES; i++)
+		report_class(fd, &classes[i]);
 }

@@ -97,7 +97,7 @@ set yrange [0.9:{min(most * 1.1, 32):.3f}]
 set ylabel 'ratio to the best, less is better'
 set ytics add (1.25)
 set grid ytics linecolor rgb '#dddddd'
-set xtics {'rotate by -35' if len(rows) > 6 else ''} scale 0
+set xtics {'rotate by 30 right' if len(rows) > 6 else ''} scale 0
 set key outside top center horizontal
 $data << END
 {chr(10).join(data[1:])}
