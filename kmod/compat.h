@@ -7,8 +7,11 @@
 #ifndef TRACT_COMPAT_H
 #define TRACT_COMPAT_H
 
+#include <linux/list_lru.h>
 #include <linux/mm.h>
 #include <linux/sched/mm.h>
+#include <linux/shrinker.h>
+#include <linux/slab.h>
 
 #if BITS_PER_LONG != 64 || !defined(CONFIG_MMU)
 #error "tract needs a 64-bit kernel with an MMU"
@@ -109,6 +112,74 @@ static inline long tract_compat_fault_in(unsigned long start, unsigned long nr)
 #define TRACT_COMPAT_SHARED_ZAP true
 #else
 #define TRACT_COMPAT_SHARED_ZAP false
+#endif
+
+/*
+ * Shrinkers: newer kernels (6.7) allocate them and free them by RCU; older ones
+ * get a structure of the caller's, and unregister_shrinker() waits for those
+ * that use it.  It does nothing with one that was never registered.
+ */
+#define TRACT_COMPAT_SHRINKER_FLAGS (SHRINKER_NUMA_AWARE | SHRINKER_MEMCG_AWARE)
+
+#ifdef TRACT_HAVE_SHRINKER_ALLOC
+
+static inline struct shrinker *tract_compat_shrinker_alloc(void)
+{
+	return shrinker_alloc(TRACT_COMPAT_SHRINKER_FLAGS, "tract");
+}
+
+static inline int tract_compat_shrinker_register(struct shrinker *shrinker)
+{
+	shrinker_register(shrinker);
+	return 0;
+}
+
+static inline void tract_compat_shrinker_free(struct shrinker *shrinker)
+{
+	shrinker_free(shrinker);
+}
+
+#else
+
+static inline struct shrinker *tract_compat_shrinker_alloc(void)
+{
+	struct shrinker *shrinker = kzalloc(sizeof(*shrinker), GFP_KERNEL);
+
+	if (shrinker)
+		shrinker->flags = TRACT_COMPAT_SHRINKER_FLAGS;
+	return shrinker;
+}
+
+static inline int tract_compat_shrinker_register(struct shrinker *shrinker)
+{
+	return register_shrinker(shrinker, "tract");
+}
+
+static inline void tract_compat_shrinker_free(struct shrinker *shrinker)
+{
+	unregister_shrinker(shrinker);
+	kfree(shrinker);
+}
+
+#endif
+
+/*
+ * list_lru_add() and list_lru_del() of a slab object found its node and cgroup
+ * by themselves; newer kernels (6.8) call that list_lru_add_obj().
+ */
+#ifdef TRACT_HAVE_LIST_LRU_ADD_OBJ
+#define tract_compat_list_lru_add list_lru_add_obj
+#define tract_compat_list_lru_del list_lru_del_obj
+#else
+#define tract_compat_list_lru_add list_lru_add
+#define tract_compat_list_lru_del list_lru_del
+#endif
+
+/* The callback of a walk was also given the lock, which nothing here needs. */
+#ifdef TRACT_HAVE_LIST_LRU_WALK_LOCK
+#define TRACT_COMPAT_LIST_LRU_LOCK spinlock_t *lock,
+#else
+#define TRACT_COMPAT_LIST_LRU_LOCK
 #endif
 
 #endif /* TRACT_COMPAT_H */

@@ -12,6 +12,7 @@
 #include "batch.h"
 #include "compat.h"
 #include "ioctl.h"
+#include "purge_map.h"
 #include "reservation.h"
 #include "stats.h"
 
@@ -20,25 +21,29 @@
  * here is that of the structure's last version, the first version's is in the
  * table.
  */
-static_assert(sizeof(struct tract_info) == 80);
+static_assert(sizeof(struct tract_info) == 96);
 static_assert(offsetofend(struct tract_info, out_page_size) == 16);
 static_assert(offsetofend(struct tract_info, out_batch_max) == 48);
 static_assert(offsetofend(struct tract_info, out_bytes_max) == 80);
+static_assert(offsetofend(struct tract_info, out_purge_unit_max) == 96);
 static_assert(sizeof(struct tract_reserve) == 40);
 static_assert(offsetofend(struct tract_reserve, out_id) == 40);
 static_assert(sizeof(struct tract_op) == 32);
 static_assert(offsetofend(struct tract_op, length) == 32);
 static_assert(sizeof(struct tract_batch) == 32);
 static_assert(offsetofend(struct tract_batch, reserved) == 32);
-static_assert(sizeof(struct tract_stats) == 112);
+static_assert(sizeof(struct tract_stats) == 168);
 static_assert(offsetofend(struct tract_stats, out_reserve_flags) == 48);
 static_assert(offsetofend(struct tract_stats, out_map_max) == 112);
-
-#define TRACT_UNIT_SIZE SZ_64K
+static_assert(offsetofend(struct tract_stats, out_skipped_sweeps) == 168);
+static_assert(sizeof(struct tract_purge_map) == 40);
+static_assert(offsetofend(struct tract_purge_map, decay_ms) == 40);
+static_assert(sizeof(struct tract_purge_header) == 128);
+static_assert(offsetof(struct tract_purge_header, sweeps) == 64);
 
 static u64 features(void)
 {
-	u64 bits = 0;
+	u64 bits = TRACT_FEATURE_PURGE_MAP;
 
 	if (IS_ENABLED(CONFIG_TRANSPARENT_HUGEPAGE))
 		bits |= TRACT_FEATURE_HUGE;
@@ -53,6 +58,8 @@ static int ioctl_info(void *arg, void __user *uarg)
 {
 	const size_t out = offsetof(struct tract_info, out_abi_version);
 	struct tract_info *info = arg;
+	/* Of an older, smaller version of the structure only that. */
+	const size_t end = min_t(size_t, info->size, sizeof(*info));
 
 	if (info->flags)
 		return -EOPNOTSUPP;
@@ -67,7 +74,10 @@ static int ioctl_info(void *arg, void __user *uarg)
 	info->out_align_max = TRACT_ALIGN_MAX;
 	info->out_reservations_max = tract_owner_reservations_max();
 	info->out_bytes_max = tract_owner_bytes_max();
-	if (copy_to_user(uarg + out, (char *)info + out, sizeof(*info) - out))
+	info->out_purge_map_bytes_max = tract_owner_purge_map_bytes_max();
+	info->out_purge_unit_min = TRACT_PURGE_UNIT_MIN;
+	info->out_purge_unit_max = TRACT_PURGE_UNIT_MAX;
+	if (copy_to_user(uarg + out, (char *)info + out, end - out))
 		return -EFAULT;
 	return 0;
 }
@@ -86,13 +96,17 @@ static const struct ioctl_row ioctl_rows[] = {
 	  tract_reservation_reserve },
 	{ TRACT_IOC_BATCH, sizeof(struct tract_batch), 32, tract_batch_run },
 	{ TRACT_IOC_STATS, sizeof(struct tract_stats), 112, tract_stats_get },
+	{ TRACT_IOC_PURGE_MAP, sizeof(struct tract_purge_map), 40,
+	  tract_purge_map_set },
 };
 
 union ioctl_arg {
+	u32 size;
 	struct tract_info info;
 	struct tract_reserve reserve;
 	struct tract_batch batch;
 	struct tract_stats stats;
+	struct tract_purge_map purge_map;
 };
 
 long tract_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
@@ -119,5 +133,7 @@ long tract_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	err = copy_struct_from_user(&buffer, row->size, uarg, size);
 	if (err)
 		return err;
+	/* Handlers go by the size that was checked, whatever is there now. */
+	buffer.size = size;
 	return row->handler(&buffer, uarg);
 }

@@ -4,7 +4,10 @@
 #include <linux/module.h>
 
 #include "ioctl.h"
+#include "purge_map.h"
 #include "reservation.h"
+#include "shrinker.h"
+#include "sweep.h"
 
 static const struct file_operations tract_fops = {
 	.owner = THIS_MODULE,
@@ -22,12 +25,37 @@ static struct miscdevice tract_device = {
 
 static int __init tract_init(void)
 {
-	return misc_register(&tract_device);
+	int err;
+
+	err = tract_purge_map_init();
+	if (err)
+		return err;
+	err = tract_shrinker_init();
+	if (err)
+		goto err_purge_map;
+	err = tract_sweep_init();
+	if (err)
+		goto err_shrinker;
+	err = misc_register(&tract_device);
+	if (err)
+		goto err_sweep;
+	return 0;
+
+err_sweep:
+	tract_sweep_exit();
+err_shrinker:
+	tract_shrinker_exit();
+err_purge_map:
+	tract_purge_map_exit();
+	return err;
 }
 
 static void __exit tract_exit(void)
 {
 	misc_deregister(&tract_device);
+	tract_sweep_exit();
+	tract_shrinker_exit();
+	tract_purge_map_exit();
 	tract_reservation_exit();
 }
 

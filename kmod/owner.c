@@ -4,6 +4,7 @@
 #include <linux/sched.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
+#include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
 
@@ -18,6 +19,16 @@ static unsigned long bytes_max = 64UL << 40;
 module_param(bytes_max, ulong, 0644);
 MODULE_PARM_DESC(bytes_max,
 		 "bytes a process may have reserved at a time (default 64 TiB)");
+
+/*
+ * Not RLIMIT_MEMLOCK: to charge that, account_locked_vm() takes mmap_lock for
+ * writing, and it would eat what the program itself may lock.  The default is
+ * what most systems set RLIMIT_MEMLOCK to, and like that it is for a process.
+ */
+static unsigned long purge_map_bytes_max = SZ_8M;
+module_param(purge_map_bytes_max, ulong, 0644);
+MODULE_PARM_DESC(purge_map_bytes_max,
+		 "bytes of purge maps a process may have bound at a time (default 8 MiB)");
 
 /*
  * Taken to make and unmake reservations and to read totals, never by an
@@ -37,6 +48,11 @@ u64 tract_owner_reservations_max(void)
 u64 tract_owner_bytes_max(void)
 {
 	return READ_ONCE(bytes_max);
+}
+
+u64 tract_owner_purge_map_bytes_max(void)
+{
+	return READ_ONCE(purge_map_bytes_max);
 }
 
 static struct tract_owner *find_locked(const struct mm_struct *mm)
@@ -125,6 +141,28 @@ void tract_owner_uncharge(struct tract_owner *owner, u64 length)
 	spin_unlock(&tract_owner_lock);
 }
 
+/* The caller has a reservation of @owner.  0 or -ENOSPC. */
+int tract_owner_charge_map(struct tract_owner *owner, u64 length)
+{
+	u64 most = tract_owner_purge_map_bytes_max();
+	int err = 0;
+
+	spin_lock(&tract_owner_lock);
+	if (length > most || owner->purge_map_bytes > most - length)
+		err = -ENOSPC;
+	else
+		owner->purge_map_bytes += length;
+	spin_unlock(&tract_owner_lock);
+	return err;
+}
+
+void tract_owner_uncharge_map(struct tract_owner *owner, u64 length)
+{
+	spin_lock(&tract_owner_lock);
+	owner->purge_map_bytes -= length;
+	spin_unlock(&tract_owner_lock);
+}
+
 static void owner_free(struct kref *kref)
 {
 	struct tract_owner *owner =
@@ -151,6 +189,27 @@ struct pid *tract_owner_pid(struct tract_owner *owner)
 	return pid;
 }
 
+static void add_purge(struct tract_counters *counters,
+		      const struct tract_owner_work *work)
+{
+	if (work->offered_units)
+		atomic64_add(work->offered_units, &counters->offered_units);
+	if (work->reused_units)
+		atomic64_add(work->reused_units, &counters->reused_units);
+	if (work->purged_age_bytes)
+		atomic64_add(work->purged_age_bytes,
+			     &counters->purged_age_bytes);
+	if (work->purged_pressure_bytes)
+		atomic64_add(work->purged_pressure_bytes,
+			     &counters->purged_pressure_bytes);
+	if (work->sweeps)
+		atomic64_add(work->sweeps, &counters->sweeps);
+	if (work->sweep_ns)
+		atomic64_add(work->sweep_ns, &counters->sweep_ns);
+	if (work->skipped_sweeps)
+		atomic64_add(work->skipped_sweeps, &counters->skipped_sweeps);
+}
+
 static void add(struct tract_counters *counters,
 		const struct tract_owner_work *work)
 {
@@ -163,6 +222,7 @@ static void add(struct tract_counters *counters,
 		atomic64_add(work->operations, &counters->operations);
 	if (work->refused_zaps)
 		atomic64_add(work->refused_zaps, &counters->refused_zaps);
+	add_purge(counters, work);
 }
 
 /* Add to the reservation's @counters, its owner's, and the system's. */
@@ -182,6 +242,14 @@ void tract_owner_read(struct tract_counters *counters,
 	totals->decommitted_bytes = atomic64_read(&counters->decommitted_bytes);
 	totals->operations = atomic64_read(&counters->operations);
 	totals->refused_zaps = atomic64_read(&counters->refused_zaps);
+	totals->offered_units = atomic64_read(&counters->offered_units);
+	totals->reused_units = atomic64_read(&counters->reused_units);
+	totals->purged_age_bytes = atomic64_read(&counters->purged_age_bytes);
+	totals->purged_pressure_bytes =
+		atomic64_read(&counters->purged_pressure_bytes);
+	totals->sweeps = atomic64_read(&counters->sweeps);
+	totals->sweep_ns = atomic64_read(&counters->sweep_ns);
+	totals->skipped_sweeps = atomic64_read(&counters->skipped_sweeps);
 }
 
 /* All zero for an mm without reservations. */

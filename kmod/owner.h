@@ -18,6 +18,13 @@ struct tract_counters {
 	atomic64_t decommitted_bytes;
 	atomic64_t operations;
 	atomic64_t refused_zaps;
+	atomic64_t offered_units;
+	atomic64_t reused_units;
+	atomic64_t purged_age_bytes;
+	atomic64_t purged_pressure_bytes;
+	atomic64_t sweeps;
+	atomic64_t sweep_ns;
+	atomic64_t skipped_sweeps;
 };
 
 struct tract_owner {
@@ -31,6 +38,7 @@ struct tract_owner {
 	struct pid *pid; /* tgid of the last to reserve; owner lock */
 	u64 reservations; /* owner lock */
 	u64 reserved_bytes; /* owner lock */
+	u64 purge_map_bytes; /* owner lock */
 	struct tract_counters counters;
 };
 
@@ -42,21 +50,38 @@ struct tract_owner_totals {
 	u64 decommitted_bytes;
 	u64 operations;
 	u64 refused_zaps;
+	u64 offered_units;
+	u64 reused_units;
+	u64 purged_age_bytes;
+	u64 purged_pressure_bytes;
+	u64 sweeps;
+	u64 sweep_ns;
+	u64 skipped_sweeps;
 };
 
-/* What was done by some operations of a batch. */
+/* What was done by some operations of a batch, or steps of a purge. */
 struct tract_owner_work {
 	u64 populated_bytes;
 	u64 decommitted_bytes;
 	u64 operations;
 	u64 refused_zaps;
+	u64 offered_units;
+	u64 reused_units;
+	u64 purged_age_bytes;
+	u64 purged_pressure_bytes;
+	u64 sweeps;
+	u64 sweep_ns;
+	u64 skipped_sweeps;
 };
 
 u64 tract_owner_reservations_max(void);
 u64 tract_owner_bytes_max(void);
+u64 tract_owner_purge_map_bytes_max(void);
 
 struct tract_owner *tract_owner_charge(u64 length);
 void tract_owner_uncharge(struct tract_owner *owner, u64 length);
+int tract_owner_charge_map(struct tract_owner *owner, u64 length);
+void tract_owner_uncharge_map(struct tract_owner *owner, u64 length);
 void tract_owner_put(struct tract_owner *owner);
 struct pid *tract_owner_pid(struct tract_owner *owner);
 

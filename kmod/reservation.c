@@ -22,6 +22,7 @@
 
 #include "compat.h"
 #include "populate.h"
+#include "purge_map.h"
 #include "range.h"
 #include "reservation.h"
 
@@ -92,6 +93,7 @@ static int tract_file_release(struct inode *inode, struct file *file)
 	struct tract_reservation *res = file->private_data;
 
 	xa_erase(&tract_reservations, res->id);
+	tract_purge_map_unbind(res);
 	tract_owner_uncharge(res->owner, res->length);
 	tract_reservation_put(res);
 	return 0;
@@ -373,6 +375,12 @@ struct tract_reservation *tract_reservation_get_next(u64 *id)
 	rcu_read_unlock();
 	*id = index;
 	return res;
+}
+
+/* Not yet released.  The caller has a reference, but that keeps no mapping. */
+bool tract_reservation_is_mapped(const struct tract_reservation *res)
+{
+	return xa_load(&tract_reservations, res->id) == res;
 }
 
 /* With the last reference to the module gone there is no file left. */

@@ -8,6 +8,7 @@
 
 #include "owner.h"
 
+#define TRACT_UNIT_SIZE SZ_64K
 #define TRACT_ALIGN_MIN SZ_2M
 #define TRACT_ALIGN_MAX SZ_1G
 #define TRACT_RESERVE_FLAGS (TRACT_RESERVE_NODUMP | TRACT_RESERVE_NOHUGE)
@@ -41,6 +42,7 @@ int tract_reservation_reserve(void *arg, void __user *uarg);
 struct tract_reservation *tract_reservation_get(u64 id);
 struct tract_reservation *tract_reservation_get_next(u64 *id);
 void tract_reservation_put(struct tract_reservation *res);
+bool tract_reservation_is_mapped(const struct tract_reservation *res);
 void tract_reservation_exit(void);
 
 #endif /* TRACT_RESERVATION_H */

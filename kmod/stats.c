@@ -20,6 +20,7 @@
 #include <linux/user_namespace.h>
 
 #include "owner.h"
+#include "purge_map.h"
 #include "reservation.h"
 #include "stats.h"
 
@@ -145,6 +146,13 @@ static void fill(struct tract_stats *stats,
 	stats->out_decommitted_bytes = totals->decommitted_bytes;
 	stats->out_operations = totals->operations;
 	stats->out_refused_zaps = totals->refused_zaps;
+	stats->out_offered_units = totals->offered_units;
+	stats->out_reused_units = totals->reused_units;
+	stats->out_purged_age_bytes = totals->purged_age_bytes;
+	stats->out_purged_pressure_bytes = totals->purged_pressure_bytes;
+	stats->out_sweeps = totals->sweeps;
+	stats->out_sweep_ns = totals->sweep_ns;
+	stats->out_skipped_sweeps = totals->skipped_sweeps;
 }
 
 static void fill_reservation(struct tract_stats *stats,
@@ -156,6 +164,7 @@ static void fill_reservation(struct tract_stats *stats,
 	};
 	struct task_struct *task = get_owner_task(res);
 
+	tract_purge_map_count(res);
 	tract_owner_read(&res->counters, &totals);
 	fill(stats, &totals);
 	stats->out_id = res->id;
@@ -215,6 +224,7 @@ static int get_process(struct tract_stats *stats, struct task_struct *task,
 	struct tract_owner_totals totals = {};
 
 	if (mm) {
+		tract_purge_map_count_all(mm);
 		tract_owner_totals_mm(mm, &totals);
 		stats->out_map_count = map_count(mm);
 	}
@@ -231,6 +241,7 @@ static int get_system(struct tract_stats *stats)
 		return -EINVAL;
 	if (!capable(CAP_SYS_PTRACE))
 		return -EPERM;
+	tract_purge_map_count_all(NULL);
 	tract_owner_totals_system(&totals);
 	fill(stats, &totals);
 	return 0;
@@ -300,6 +311,8 @@ int tract_stats_get(void *arg, void __user *uarg)
 {
 	const size_t out = offsetof(struct tract_stats, out_id);
 	struct tract_stats *stats = arg;
+	/* Of an older, smaller version of the structure only that. */
+	const size_t end = min_t(size_t, stats->size, sizeof(*stats));
 	int err;
 
 	if (stats->flags & ~TRACT_STATS_NEXT)
@@ -315,7 +328,7 @@ int tract_stats_get(void *arg, void __user *uarg)
 	if (err)
 		return err;
 	stats->out_map_max = read_map_max();
-	if (copy_to_user(uarg + out, (char *)stats + out, sizeof(*stats) - out))
+	if (copy_to_user(uarg + out, (char *)stats + out, end - out))
 		return -EFAULT;
 	return 0;
 }

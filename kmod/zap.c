@@ -42,8 +42,14 @@ static struct vm_area_struct *vma_of(struct rb_node *node)
 
 #ifdef TRACT_HAVE_ZAP_VMA_RANGE
 
+/* A child is no obstacle. */
+static int look_locked(struct tract_reservation *res)
+{
+	return 0;
+}
+
 /* Zaps the owner's VMAs, one by one. */
-static int zap_locked(struct tract_reservation *res, u64 offset, u64 length)
+static void zap_locked(struct tract_reservation *res, u64 offset, u64 length)
 {
 	struct address_space *mapping = res->inode->i_mapping;
 	struct rb_node *node;
@@ -65,29 +71,14 @@ static int zap_locked(struct tract_reservation *res, u64 offset, u64 length)
 		zap_vma_range(vma, vma->vm_start + (start - first),
 			      end - start);
 	}
-	return 0;
 }
 
 #else
 
-/*
- * The tree has no VMA but the owner's, or -EBUSY.  unmap_mapping_range() is the
- * only zap that modules may call, and takes i_mmap_rwsem for reading itself.
- * Taking it twice would deadlock as soon as a writer queues in between, so the
- * call gets an address_space of ours: its i_mmap is a copy of the root of the
- * real tree, which does not change while we hold the real lock, and its lock is
- * its own, of a lockdep class of its own, that nobody else takes.
- *
- * unmap_mapping_range(), and unmap_mapping_pages() and
- * unmap_mapping_range_tree() below it, use i_mmap and i_mmap_rwsem of the
- * mapping they are passed and nothing else of it (6.1 to 7.2).  What is below
- * works on VMAs; of their vm_file it uses the inode's number for uprobes, and
- * the mapping with its lock for hugetlb only.
- */
-static int zap_locked(struct tract_reservation *res, u64 offset, u64 length)
+/* 0 when the tree has no VMA but the owner's, else -EBUSY. */
+static int look_locked(struct tract_reservation *res)
 {
 	struct address_space *mapping = res->inode->i_mapping;
-	struct address_space shadow = {};
 	struct rb_node *node;
 
 	lockdep_assert_held_read(&mapping->i_mmap_rwsem);
@@ -95,11 +86,32 @@ static int zap_locked(struct tract_reservation *res, u64 offset, u64 length)
 	     node = rb_next(node))
 		if (vma_of(node)->vm_mm != res->mm)
 			return -EBUSY;
+	return 0;
+}
 
+/*
+ * unmap_mapping_range() is the only zap that modules may call, and takes
+ * i_mmap_rwsem for reading itself.  Taking it twice would deadlock as soon as a
+ * writer queues in between, so the call gets an address_space of ours: its
+ * i_mmap is a copy of the root of the real tree, which does not change while we
+ * hold the real lock, and its lock is its own, of a lockdep class of its own,
+ * that nobody else takes.
+ *
+ * unmap_mapping_range(), and unmap_mapping_pages() and
+ * unmap_mapping_range_tree() below it, use i_mmap and i_mmap_rwsem of the
+ * mapping they are passed and nothing else of it (6.1 to 7.2).  What is below
+ * works on VMAs; of their vm_file it uses the inode's number for uprobes, and
+ * the mapping with its lock for hugetlb only.
+ */
+static void zap_locked(struct tract_reservation *res, u64 offset, u64 length)
+{
+	struct address_space *mapping = res->inode->i_mapping;
+	struct address_space shadow = {};
+
+	lockdep_assert_held_read(&mapping->i_mmap_rwsem);
 	init_rwsem(&shadow.i_mmap_rwsem);
 	shadow.i_mmap = mapping->i_mmap;
 	unmap_mapping_range(&shadow, offset, length, 1);
-	return 0;
 }
 
 #endif
@@ -112,7 +124,9 @@ static int zap_piece(struct tract_reservation *res, u64 offset, u64 length)
 	if (res->takes_mmap_lock && mmap_read_lock_killable(current->mm))
 		return -EINTR;
 	i_mmap_lock_read(res->inode->i_mapping);
-	err = zap_locked(res, offset, length);
+	err = look_locked(res);
+	if (!err)
+		zap_locked(res, offset, length);
 	i_mmap_unlock_read(res->inode->i_mapping);
 	if (res->takes_mmap_lock)
 		mmap_read_unlock(current->mm);
@@ -141,4 +155,51 @@ int tract_zap_range(struct tract_reservation *res,
 		cond_resched();
 	}
 	return 0;
+}
+
+/*
+ * Begin to purge: zaps for a process that does not call, from a kernel thread
+ * or in the middle of somebody's memory allocation.  So it waits for no lock:
+ * -EAGAIN when one was not to be had, -EBUSY for a forked child.  Else the look
+ * is done and holds until tract_zap_end(): every tract_zap_purge() in between
+ * succeeds.
+ *
+ * The owner may have exited.  Its mm_struct is grabbed, and mmap_lock of one
+ * without users can be taken, as the OOM reaper does.  What is in the tree still
+ * has its page tables: exit takes a VMA out before it frees them.
+ */
+int tract_zap_try_begin(struct tract_reservation *res)
+{
+	struct mm_struct *mm = res->owner->mm;
+	int err;
+
+	if (res->takes_mmap_lock && !mmap_read_trylock(mm))
+		return -EAGAIN;
+	err = -EAGAIN;
+	if (!i_mmap_trylock_read(res->inode->i_mapping))
+		goto err_mmap;
+	err = look_locked(res);
+	if (err)
+		goto err_i_mmap;
+	return 0;
+
+err_i_mmap:
+	i_mmap_unlock_read(res->inode->i_mapping);
+err_mmap:
+	if (res->takes_mmap_lock)
+		mmap_read_unlock(mm);
+	return err;
+}
+
+/* Returns with the pages gone and the TLBs flushed. */
+void tract_zap_purge(struct tract_reservation *res, u64 offset, u64 length)
+{
+	zap_locked(res, offset, length);
+}
+
+void tract_zap_end(struct tract_reservation *res)
+{
+	i_mmap_unlock_read(res->inode->i_mapping);
+	if (res->takes_mmap_lock)
+		mmap_read_unlock(res->owner->mm);
 }

@@ -60,10 +60,10 @@ static void unknown_numbers(void)
 	/* Large enough for any structure, with a valid size in front. */
 	__u64 buf[64] = { sizeof(struct tract_info) };
 
-	for (unsigned int nr = 4; nr < 256; nr++)
+	for (unsigned int nr = 5; nr < 256; nr++)
 		CHECK_ERR(t_ioctl(_IO(TRACT_IOC_TYPE, nr), buf), -ENOTTY,
 			  "number %#x", nr);
-	for (unsigned int nr = 0; nr < 4; nr++) {
+	for (unsigned int nr = 0; nr < 5; nr++) {
 		const unsigned long odd[] = {
 			_IO(TRACT_IOC_TYPE - 1, nr),
 			_IO(TRACT_IOC_TYPE + 1, nr),

@@ -38,7 +38,8 @@ layout='
 tract_info size 0 flags 4 out_abi_version 8 out_page_size 12 out_features 16
 tract_info out_reserve_flags 24 out_op_mask 32 out_unit_size 40 out_batch_max 44
 tract_info out_align_min 48 out_align_max 56 out_reservations_max 64
-tract_info out_bytes_max 72 end 80
+tract_info out_bytes_max 72 out_purge_map_bytes_max 80 out_purge_unit_min 88
+tract_info out_purge_unit_max 92 end 96
 tract_reserve size 0 flags 4 length 8 align 16 out_address 24 out_id 32 end 40
 tract_op op 0 out_result 4 id 8 offset 16 length 24 end 32
 tract_batch size 0 flags 4 ops 8 count 16 out_completed 20 out_failed 24
@@ -47,7 +48,14 @@ tract_stats size 0 flags 4 scope 8 pid 12 id 16 out_id 24 out_address 32
 tract_stats out_pid 40 out_reserve_flags 44 out_reservations 48
 tract_stats out_reserved_bytes 56 out_populated_bytes 64
 tract_stats out_decommitted_bytes 72 out_operations 80 out_refused_zaps 88
-tract_stats out_map_count 96 out_map_max 104 end 112
+tract_stats out_map_count 96 out_map_max 104 out_offered_units 112
+tract_stats out_reused_units 120 out_purged_age_bytes 128
+tract_stats out_purged_pressure_bytes 136 out_sweeps 144 out_sweep_ns 152
+tract_stats out_skipped_sweeps 160 end 168
+tract_purge_header offered 0 reused 8 reserved_process 16 sweeps 64 purged 72
+tract_purge_header flags 80 reserved_module 84 end 128
+tract_purge_map size 0 flags 4 id 8 address 16 length 24 unit_size 32
+tract_purge_map decay_ms 36 end 40
 '
 
 {
@@ -70,6 +78,15 @@ tract_stats out_map_count 96 out_map_max 104 end 112
 	echo 'SAME(reserve, TRACT_IOC_RESERVE, 0xd701);'
 	echo 'SAME(batch, TRACT_IOC_BATCH, 0xd702);'
 	echo 'SAME(stats, TRACT_IOC_STATS, 0xd703);'
+	echo 'SAME(purge_map, TRACT_IOC_PURGE_MAP, 0xd704);'
+	echo 'SAME(live, TRACT_UNIT_LIVE, 0);'
+	echo 'SAME(is_volatile, TRACT_UNIT_VOLATILE, 1);'
+	echo 'SAME(aged, TRACT_UNIT_AGED, 2);'
+	echo 'SAME(purging, TRACT_UNIT_PURGING, 3);'
+	echo 'SAME(purged, TRACT_UNIT_PURGED, 4);'
+	echo 'SAME(shared, TRACT_PURGE_SHARED, 1);'
+	echo 'SAME(unbind, TRACT_PURGE_MAP_UNBIND, 1);'
+	echo 'SAME(never, TRACT_DECAY_NEVER, 0xffffffff);'
 	echo 'SAME(batch_max, TRACT_BATCH_MAX, 1024);'
 	echo 'SAME(decommit, TRACT_OP_DECOMMIT, 1);'
 	echo 'SAME(populate, TRACT_OP_POPULATE, 2);'
@@ -89,10 +106,13 @@ struct tract_reserve reserve;
 struct tract_op op;
 struct tract_batch batch;
 struct tract_stats stats;
+struct tract_purge_header header;
+struct tract_purge_map map;
 unsigned long features = TRACT_FEATURE_HUGE | TRACT_FEATURE_LOCKLESS_HUGE |
-			 TRACT_FEATURE_SHARED_ZAP;
+			 TRACT_FEATURE_SHARED_ZAP | TRACT_FEATURE_PURGE_MAP;
 enum tract_op_code code = TRACT_OP_DECOMMIT;
 enum tract_scope scope = TRACT_SCOPE_SYSTEM;
+enum tract_unit unit = TRACT_UNIT_LIVE;
 END
 cp "$dir/every.c" "$dir/every.cc"
 
@@ -123,7 +143,7 @@ fi
 no_holes()
 {
 	gcc -g -std=c90 "${flags[@]}" -c -o "$dir/every.o" "$dir/every.c"
-	for struct in info reserve op batch stats; do
+	for struct in info reserve op batch stats purge_header purge_map; do
 		pahole -C "tract_$struct" "$dir/every.o" >"$dir/pahole"
 		if ! grep -q "^struct tract_$struct {" "$dir/pahole" ||
 			grep -E 'XXX|holes:|padding:' "$dir/pahole"; then

@@ -6,19 +6,22 @@
  */
 #include "harness.h"
 
-#define MAX_KNOWN 112
+#define MAX_KNOWN 168
 
 struct call {
 	const char *name;
 	unsigned long nr;
 	unsigned int known;
+	unsigned int first; /* the size of the first version */
 };
 
 static const struct call calls[] = {
-	{ "INFO", TRACT_IOC_INFO, sizeof(struct tract_info) },
-	{ "RESERVE", TRACT_IOC_RESERVE, sizeof(struct tract_reserve) },
-	{ "BATCH", TRACT_IOC_BATCH, sizeof(struct tract_batch) },
-	{ "STATS", TRACT_IOC_STATS, sizeof(struct tract_stats) },
+	{ "INFO", TRACT_IOC_INFO, sizeof(struct tract_info), 80 },
+	{ "RESERVE", TRACT_IOC_RESERVE, sizeof(struct tract_reserve), 40 },
+	{ "BATCH", TRACT_IOC_BATCH, sizeof(struct tract_batch), 32 },
+	{ "STATS", TRACT_IOC_STATS, sizeof(struct tract_stats), 112 },
+	{ "PURGE_MAP", TRACT_IOC_PURGE_MAP, sizeof(struct tract_purge_map),
+	  40 },
 };
 
 /* Two pages and a hole that nothing will be put into. */
@@ -26,6 +29,7 @@ static char *window;
 static char *edge;
 static struct t_res canary;
 static struct tract_op op;
+static char *map;
 
 static void setup(void)
 {
@@ -37,6 +41,8 @@ static void setup(void)
 	edge = window + 2 * PAGE;
 	canary = t_reserve(2 * MIB, TRACT_RESERVE_NOHUGE);
 	t_fill(canary.addr, canary.length, 1);
+	map = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE,
+		   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 }
 
 /* A call that succeeds, of known bytes. */
@@ -56,13 +62,27 @@ static void make_valid(const struct call *call, void *into)
 		batch->count = 1;
 	} else if (call->nr == TRACT_IOC_STATS) {
 		((struct tract_stats *)into)->scope = TRACT_SCOPE_PROCESS;
+	} else if (call->nr == TRACT_IOC_PURGE_MAP) {
+		struct tract_purge_map *arg = into;
+
+		arg->id = canary.id;
+		arg->address = (uintptr_t)map;
+		arg->length = 2 * PAGE;
 	}
 }
 
 static void undo(const struct call *call, const void *arg)
 {
 	const struct tract_reserve *res = arg;
+	struct tract_purge_map unbind = {
+		.size = sizeof(unbind),
+		.flags = TRACT_PURGE_MAP_UNBIND,
+		.id = canary.id,
+	};
 
+	if (call->nr == TRACT_IOC_PURGE_MAP &&
+	    t_ioctl(TRACT_IOC_PURGE_MAP, &unbind))
+		t_die("PURGE_MAP succeeded without a map");
 	if (call->nr == TRACT_IOC_RESERVE &&
 	    munmap((void *)(uintptr_t)res->out_address, res->length))
 		t_die("RESERVE succeeded without a mapping");
@@ -103,9 +123,9 @@ static void short_sizes(void)
 					       3,
 					       4,
 					       8,
-					       call->known / 2,
-					       call->known - 8,
-					       call->known - 1 };
+					       call->first / 2,
+					       call->first - 8,
+					       call->first - 1 };
 
 		for (size_t j = 0; j < ARRAY_SIZE(sizes); j++)
 			expect(call, sizes[j], call->known, -EINVAL, "short");
@@ -116,7 +136,7 @@ static void short_sizes(void)
 static void short_at_edge(void)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(calls); i++)
-		for (unsigned int size = 4; size < calls[i].known; size += 4) {
+		for (unsigned int size = 4; size < calls[i].first; size += 4) {
 			char *at = edge - size;
 			char full[MAX_KNOWN];
 
@@ -134,6 +154,34 @@ static void exact_size(void)
 	for (size_t i = 0; i < ARRAY_SIZE(calls); i++)
 		expect(&calls[i], calls[i].known, calls[i].known, 0,
 		       "exact, at the end of a page");
+}
+
+/* What an older program passes: no byte behind its structure is touched. */
+static void older_sizes(void)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(calls); i++)
+		for (unsigned int size = calls[i].first; size < calls[i].known;
+		     size++) {
+			char *at = edge - size;
+			char *in = window + 64;
+			char full[MAX_KNOWN];
+
+			make_valid(&calls[i], full);
+			memcpy(at, full, size);
+			*(__u32 *)at = size;
+			CHECK_ERR(t_ioctl(calls[i].nr, at), 0,
+				  "%s, size %u at the end of a page",
+				  calls[i].name, size);
+			memset(in, 0xcc, 256);
+			memcpy(in, full, size);
+			*(__u32 *)in = size;
+			CHECK_ERR(t_ioctl(calls[i].nr, in), 0, "%s, size %u",
+				  calls[i].name, size);
+			for (unsigned int j = size; j < 256; j++)
+				CHECK_EQ((unsigned char)in[j], 0xcc,
+					 "%s, size %u: byte %u behind it",
+					 calls[i].name, size, j);
+		}
 }
 
 static void zero_tail(void)
@@ -249,6 +297,8 @@ static void read_only(void)
 		struct t_snap before;
 		char *at;
 
+		if (calls[i].nr == TRACT_IOC_PURGE_MAP)
+			continue; /* writes nothing */
 		mprotect(window, PAGE, PROT_READ | PROT_WRITE);
 		at = window + 128;
 		make_valid(&calls[i], at);
@@ -277,7 +327,8 @@ static void outputs_read_only(void)
 
 		/* Every split that leaves the last out_ field behind it. */
 		for (unsigned int in = 8; in < known; in += 8) {
-			if (calls[i].nr == TRACT_IOC_BATCH && in > 24)
+			if ((calls[i].nr == TRACT_IOC_BATCH && in > 24) ||
+			    calls[i].nr == TRACT_IOC_PURGE_MAP)
 				break;
 			make_valid(&calls[i], full);
 			at = window + PAGE - in;
@@ -327,8 +378,15 @@ static void inputs_stay(void)
 		IN(3, struct tract_stats, scope),
 		IN(3, struct tract_stats, pid),
 		IN(3, struct tract_stats, id),
+		IN(4, struct tract_purge_map, size),
+		IN(4, struct tract_purge_map, flags),
+		IN(4, struct tract_purge_map, id),
+		IN(4, struct tract_purge_map, address),
+		IN(4, struct tract_purge_map, length),
+		IN(4, struct tract_purge_map, unit_size),
+		IN(4, struct tract_purge_map, decay_ms),
 	};
-	char was[256], is[256];
+	char was[512], is[512];
 
 	for (size_t i = 0; i < ARRAY_SIZE(calls); i++) {
 		memset(was, 0, sizeof(was));
@@ -369,6 +427,7 @@ int main(void)
 	RUN(short_sizes);
 	RUN(short_at_edge);
 	RUN(exact_size);
+	RUN(older_sizes);
 	RUN(zero_tail);
 	RUN(nonzero_tail);
 	RUN(above_a_page);

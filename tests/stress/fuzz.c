@@ -10,6 +10,8 @@
 
 #define CANARY (2 * MIB)
 #define WINDOW (4 * PAGE)
+/* Ioctls that there are. */
+#define NUMBERS 5
 
 static double seconds = 10;
 static uint64_t first_seed;
@@ -90,6 +92,16 @@ static void compose(struct fuzzer *f, unsigned int nr, char *at)
 		if (t_below(&f->rnd, 2))
 			((__u64 *)ops)[t_below(&f->rnd, 4 * arg->count)] =
 				value(f);
+	} else if (nr == 4) {
+		/* In the window: the map too is written to all the time. */
+		*(struct tract_purge_map *)at = (struct tract_purge_map){
+			.size = sizeof(struct tract_purge_map),
+			.id = f->res.id,
+			.address = (uintptr_t)f->window + 2 * PAGE,
+			.length = 2 * PAGE,
+			.unit_size = 64 * KIB,
+			.decay_ms = 10,
+		};
 	} else {
 		*(__u32 *)at = nr ? sizeof(struct tract_stats) :
 				    sizeof(struct tract_info);
@@ -102,7 +114,7 @@ static void check_answer(unsigned int nr, int err)
 	static const int listed[] = { 0,       -EINVAL, -E2BIG,	 -EOPNOTSUPP,
 				      -EFAULT, -ENOTTY, -ENOSPC, -ENOMEM,
 				      -ENOENT, -EPERM,	-ESRCH };
-	static const int of[4][12] = {
+	static const int of[NUMBERS][12] = {
 		{ 0, -EINVAL, -E2BIG, -EOPNOTSUPP, -EFAULT, 1 },
 		{ 0, -EINVAL, -E2BIG, -EOPNOTSUPP, -EFAULT, -ENOSPC, -ENOMEM,
 		  1 },
@@ -110,11 +122,13 @@ static void check_answer(unsigned int nr, int err)
 		  1 },
 		{ 0, -EINVAL, -E2BIG, -EOPNOTSUPP, -EFAULT, -EPERM, -ESRCH,
 		  -ENOENT, 1 },
+		{ 0, -EINVAL, -E2BIG, -EOPNOTSUPP, -EFAULT, -ENOSPC, -ENOMEM,
+		  -ENOENT, 1 },
 	};
-	const int *list = nr < 4 ? of[nr] : listed;
-	size_t count = nr < 4 ? 12 : ARRAY_SIZE(listed);
+	const int *list = nr < NUMBERS ? of[nr] : listed;
+	size_t count = nr < NUMBERS ? 12 : ARRAY_SIZE(listed);
 
-	if (nr >= 4) {
+	if (nr >= NUMBERS) {
 		CHECK_ERR(err, -ENOTTY, "number %u", nr);
 		return;
 	}
@@ -127,7 +141,7 @@ static void check_answer(unsigned int nr, int err)
 
 static void one_call(struct fuzzer *f)
 {
-	unsigned int nr = t_below(&f->rnd, 20) ? t_below(&f->rnd, 4) :
+	unsigned int nr = t_below(&f->rnd, 20) ? t_below(&f->rnd, NUMBERS) :
 						 t_below(&f->rnd, 256);
 	char *at = f->window + t_below(&f->rnd, 2) * 256;
 	void *arg = at;

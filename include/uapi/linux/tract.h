@@ -46,6 +46,7 @@
 #define TRACT_IOC_RESERVE _IO(TRACT_IOC_TYPE, 0x01)
 #define TRACT_IOC_BATCH _IO(TRACT_IOC_TYPE, 0x02)
 #define TRACT_IOC_STATS _IO(TRACT_IOC_TYPE, 0x03)
+#define TRACT_IOC_PURGE_MAP _IO(TRACT_IOC_TYPE, 0x04)
 
 /* Feature bits, tract_info.out_features. */
 
@@ -55,6 +56,8 @@
 #define TRACT_FEATURE_LOCKLESS_HUGE (1ULL << 1)
 /* DECOMMIT works on the owner's pages alone while a forked child shares them. */
 #define TRACT_FEATURE_SHARED_ZAP (1ULL << 2)
+/* Purge maps can be bound. */
+#define TRACT_FEATURE_PURGE_MAP (1ULL << 3)
 
 /**
  * struct tract_info - ioctl(TRACT_IOC_INFO): what this kernel offers
@@ -72,6 +75,10 @@
  * @out_align_max: largest alignment of a reservation, in bytes
  * @out_reservations_max: reservations a process may have at a time
  * @out_bytes_max: bytes a process may have reserved at a time
+ * @out_purge_map_bytes_max: bytes of purge maps a process may have bound at a
+ *	time
+ * @out_purge_unit_min: smallest unit of a purge map, in bytes
+ * @out_purge_unit_max: largest unit of a purge map, in bytes
  *
  * Errors: -EINVAL, -E2BIG, -EOPNOTSUPP, -EFAULT.
  */
@@ -89,6 +96,9 @@ struct tract_info {
 	__u64 out_align_max;
 	__u64 out_reservations_max;
 	__u64 out_bytes_max;
+	__u64 out_purge_map_bytes_max;
+	__u32 out_purge_unit_min;
+	__u32 out_purge_unit_max;
 };
 
 /* The whole reservation stays out of core dumps. */
@@ -252,6 +262,15 @@ enum tract_scope {
  *	system or when the process is gone
  * @out_map_max: vm.max_map_count; 0 when /proc is not where the caller can see
  *	it.  Less @out_map_count it is the headroom.
+ * @out_offered_units: units that purge maps offered, as the process counts them
+ *	(tract_purge_header.offered), a running total like those below
+ * @out_reused_units: units taken back intact, likewise
+ * @out_purged_age_bytes: bytes purged by sweeps
+ * @out_purged_pressure_bytes: bytes purged because memory was short
+ * @out_sweeps: times that a sweep looked at a map
+ * @out_sweep_ns: time spent in these, in nanoseconds
+ * @out_skipped_sweeps: sweeps that left a map alone because a forked child
+ *	shares the pages
  *
  * The counters of a process include those of its reservations that are gone,
  * as long as it has had at least one reservation throughout; those of the
@@ -284,6 +303,128 @@ struct tract_stats {
 	__u64 out_refused_zaps;
 	__u64 out_map_count;
 	__u64 out_map_max;
+	__u64 out_offered_units;
+	__u64 out_reused_units;
+	__u64 out_purged_age_bytes;
+	__u64 out_purged_pressure_bytes;
+	__u64 out_sweeps;
+	__u64 out_sweep_ns;
+	__u64 out_skipped_sweeps;
+};
+
+/**
+ * enum tract_unit - states of a unit in a purge map, one byte each
+ * @TRACT_UNIT_LIVE: in use; the module never touches it.
+ * @TRACT_UNIT_VOLATILE: disposable, contents intact.  The process stores it
+ *	(release, after its last access to the unit).
+ * @TRACT_UNIT_AGED: disposable for at least one sweep.  The module: VOLATILE to
+ *	AGED, by compare-exchange.
+ * @TRACT_UNIT_PURGING: claimed by who drops its pages, the module or the process
+ *	itself: VOLATILE or AGED to PURGING, by compare-exchange.  Nobody but the
+ *	claimer changes it.
+ * @TRACT_UNIT_PURGED: gone, reads as zero.  The claimer, after the zap: PURGING
+ *	to PURGED (release).
+ *
+ * The process takes a unit back by compare-exchange from VOLATILE or AGED
+ * (contents intact) or PURGED (zero) to LIVE, acquire.  While it is PURGING it
+ * takes another, or waits for the claimer.  Any other byte counts as LIVE.
+ */
+enum tract_unit {
+	TRACT_UNIT_LIVE = 0,
+	TRACT_UNIT_VOLATILE = 1,
+	TRACT_UNIT_AGED = 2,
+	TRACT_UNIT_PURGING = 3,
+	TRACT_UNIT_PURGED = 4
+};
+
+/* tract_purge_header.flags, set and cleared by the module. */
+
+/*
+ * A forked child shares the pages and the kernel lacks
+ * TRACT_FEATURE_SHARED_ZAP: sweeps leave the units as they are.  The process may
+ * claim them and use madvise() itself.
+ */
+#define TRACT_PURGE_SHARED (1U << 0)
+
+/**
+ * struct tract_purge_header - the first bytes of a purge map's header page
+ * @offered: units offered so far; the process adds to it after it has stored
+ *	VOLATILE (release).  A sweep passes over a map whose @offered has not
+ *	changed and in which it left nothing to age.
+ * @reused: units taken back intact so far, added to by the process; only STATS
+ *	looks at it
+ * @reserved_process: the process's side; must stay 0
+ * @sweeps: sweeps that looked at the map, written by the module
+ * @purged: units purged by the module so far
+ * @flags: TRACT_PURGE_* bits
+ * @reserved_module: the module's side; reads as 0
+ *
+ * Each side writes its own cache line and never the other's.
+ */
+struct tract_purge_header {
+	__u64 offered;
+	__u64 reused;
+	__u64 reserved_process[6];
+	__u64 sweeps;
+	__u64 purged;
+	__u32 flags;
+	__u32 reserved_module[11];
+};
+
+/* Unbind the map that the reservation has; -ENOENT if it has none. */
+#define TRACT_PURGE_MAP_UNBIND (1U << 0)
+
+/* tract_purge_map.decay_ms: never by age, only under memory pressure. */
+#define TRACT_DECAY_NEVER 0xffffffffU
+
+/**
+ * struct tract_purge_map - ioctl(TRACT_IOC_PURGE_MAP): bind an array of states
+ * @size: sizeof(struct tract_purge_map)
+ * @flags: TRACT_PURGE_MAP_UNBIND or 0
+ * @id: the reservation, of the caller's own
+ * @address: of the header page, a multiple of the page size: a struct
+ *	tract_purge_header, then at the next page one byte for each whole unit
+ *	of the reservation, in order.  Private anonymous memory of the caller,
+ *	writable.
+ * @length: bytes at @address: a page and the array rounded up to pages
+ * @unit_size: bytes of a unit: a power of two from out_purge_unit_min to
+ *	out_purge_unit_max of INFO and at most the reservation's length, or 0 for
+ *	out_unit_size
+ * @decay_ms: how long a unit stays disposable before it is purged for its age,
+ *	10 to 3600000, or TRACT_DECAY_NEVER, or 0 for 1000.  A unit goes not
+ *	before half of this and, on an idle machine, not long after it.
+ *
+ * The pages are pinned; the module reads and writes them directly until the map
+ * is unbound: by UNBIND, by binding another, or when the reservation or the
+ * process's mm ceases to exist (exec, exit), in any order.  It purges units whose
+ * byte offers them: by age in sweeps of its own, and at once, aged units first,
+ * when memory is short, be it the machine's or that of the memory cgroup that
+ * the caller was in.  No call is made, no mmap_lock taken (as for DECOMMIT).
+ *
+ * When a call that unbinds a map returns, no unit is PURGING by the module's
+ * hand, and none will be purged by that map any more.
+ *
+ * A forked child has a copy of the array that the module does not look at: what
+ * it holds says nothing about the child's memory.  With UNBIND @address, @length,
+ * @unit_size and @decay_ms must be 0.  Whatever a process writes into its map,
+ * only units of that reservation can be affected, in that process alone.
+ *
+ * Errors: -ENOENT for an id that is not the caller's, or nothing to unbind;
+ * -EINVAL for @address, @length, @unit_size or @decay_ms outside the above, or
+ * memory that is not private and anonymous; -EFAULT when it is not mapped, not
+ * writable, or cannot be pinned; -ENOSPC when the process would exceed
+ * out_purge_map_bytes_max, to which the old map still counts; -ENOMEM; -EINTR
+ * for a fatal signal; -EOPNOTSUPP; -E2BIG.  When binding fails the old map, if
+ * any, stays bound.
+ */
+struct tract_purge_map {
+	__u32 size;
+	__u32 flags;
+	__u64 id;
+	__u64 address;
+	__u64 length;
+	__u32 unit_size;
+	__u32 decay_ms;
 };
 
 #endif /* _UAPI_LINUX_TRACT_H */
