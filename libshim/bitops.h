@@ -24,6 +24,15 @@ static inline uint64_t bit_lowest(uint64_t word)
 #endif
 }
 
+/* Bits set, without the compiler's own function, which is a call. */
+static inline unsigned int bit_count(uint64_t word)
+{
+	word -= word >> 1 & 0x5555555555555555;
+	word = (word & 0x3333333333333333) + (word >> 2 & 0x3333333333333333);
+	word = (word + (word >> 4)) & 0x0f0f0f0f0f0f0f0f;
+	return (unsigned int)(word * 0x0101010101010101 >> 56);
+}
+
 /* Sets bit @index modulo 64 of *@word; was it set? */
 static inline bool bit_test_and_set(uint64_t *word, uint64_t index)
 {

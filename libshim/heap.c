@@ -286,7 +286,7 @@ static void recount(struct span *span, void *arg)
 	if (span->kind != SPAN_SMALL)
 		return;
 	for (unsigned int i = 0; i < span->words; i++)
-		freed += (uint32_t)__builtin_popcountll(span->remote_bits[i]);
+		freed += bit_count(span->remote_bits[i]);
 	write_once(&span->remote_freed, freed);
 }
 

@@ -5,40 +5,61 @@
 #include "pagemap.h"
 #include "span_state.h"
 
-/* Points the bin at the first word with a free block, from @from on, round. */
-static bool find_word(struct bin *bin, unsigned int from)
+/*
+ * A span is used from its start, and its pages are touched as far as need be.
+ * What was in use before is gone over again and again, in rounds; a round in
+ * which less than one in ROUND_FRACTION of it was free adds another word to it.
+ * (Always the lowest free block would touch least, and go to a refill for each
+ * block; without the rounds all of every span is touched sooner or later.)
+ */
+#define ROUND_FRACTION 4
+
+static bool point_at(struct bin *bin, unsigned int i)
 {
 	struct span *span = bin->span;
 
-	for (unsigned int n = 0; n < span->words; n++) {
-		unsigned int i = from + n < span->words ?
-					 from + n :
-					 from + n - span->words;
+	if (!read_once(&span->free_bits[i]))
+		return false;
+	bin->word = &span->free_bits[i];
+	bin->word_base = span->base + (size_t)i * 64 * span->block_size;
+	return true;
+}
 
-		if (read_once(&span->free_bits[i])) {
-			bin->word = &span->free_bits[i];
-			bin->word_base =
-				span->base + (size_t)i * 64 * span->block_size;
+/* Points the bin at a word with a free block in [@from, @to). */
+static bool find_word(struct bin *bin, unsigned int from, unsigned int to)
+{
+	for (unsigned int i = from; i < to; i++)
+		if (point_at(bin, i))
 			return true;
-		}
-	}
 	return false;
 }
 
-/*
- * Where to begin in a span: elsewhere in each, or the parts of spans that are in
- * use would lie in the same sets of the caches.
- */
-static unsigned int first_word(const struct span *span)
+static bool is_worth_a_round(const struct span *span)
 {
-	return (unsigned int)((uintptr_t)span->base / UNIT_SIZE * 5 %
-			      span->words);
+	unsigned int free_blocks = 0;
+
+	for (unsigned int i = 0; i < span->fresh; i++)
+		free_blocks += bit_count(read_once(&span->free_bits[i]));
+	return free_blocks * ROUND_FRACTION > span->fresh * 64u;
+}
+
+static bool begin_round(struct bin *bin)
+{
+	struct span *span = bin->span;
+
+	if (span->fresh == span->words || is_worth_a_round(span))
+		return find_word(bin, 0, span->fresh);
+	return point_at(bin, span->fresh++);
 }
 
 bool tract__refill_next_word(struct bin *bin)
 {
-	return bin->span &&
-	       find_word(bin, (unsigned int)(bin->word - bin->span->free_bits));
+	struct span *span = bin->span;
+
+	return span &&
+	       (find_word(bin, (unsigned int)(bin->word - span->free_bits),
+			  span->fresh) ||
+		begin_round(bin));
 }
 
 static bool refill_from_current(struct bin *bin)
@@ -48,7 +69,7 @@ static bool refill_from_current(struct bin *bin)
 	if (!bin->span)
 		return false;
 	tract__span_collect(bin->span);
-	return find_word(bin, 0);
+	return begin_round(bin);
 }
 
 void tract__refill_drop_current(struct heap *heap, struct bin *bin)
@@ -104,6 +125,7 @@ static struct span *new_span(struct heap *heap, unsigned int class)
 	span->class = (uint8_t) class;
 	span->block_size = size;
 	span->block_count = blocks;
+	span->fresh = 0;
 	write_once(&span->remote_freed, 0);
 	write_once(&span->gatherer, NULL);
 	for (unsigned int i = 0; i < words; i++) {
@@ -144,6 +166,6 @@ void *tract__refill(struct heap *heap, unsigned int class)
 	tract__span_make_current(span, 1);
 	tract__heap_set_region(heap, span);
 	bin->span = span;
-	find_word(bin, first_word(span));
+	begin_round(bin);
 	return bin_pop(bin);
 }

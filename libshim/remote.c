@@ -92,8 +92,7 @@ static struct batch *batch_of(struct heap *heap, const struct span *span)
  */
 bool tract__remote_is_gathered(const struct span *span, uint64_t index)
 {
-	struct heap *heap =
-		__atomic_load_n(&span->gatherer, __ATOMIC_ACQUIRE);
+	struct heap *heap = __atomic_load_n(&span->gatherer, __ATOMIC_ACQUIRE);
 	const struct batch *batch;
 	uint32_t number;
 
@@ -134,8 +133,7 @@ static void set_bits(struct span *span, uint32_t word, uint64_t bits)
 /* Counts what was published. */
 static void add_freed(struct span *span, uint64_t bits)
 {
-	__atomic_fetch_add(&span->remote_freed,
-			   (uint32_t)__builtin_popcountll(bits),
+	__atomic_fetch_add(&span->remote_freed, bit_count(bits),
 			   __ATOMIC_SEQ_CST);
 	/*
 	 * From here on the span may be retired and used anew by others at any
@@ -207,8 +205,7 @@ static bool become_gatherer(struct heap *heap, struct span *span)
 					   __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
 }
 
-static void begin_batch(struct heap *heap, struct batch *batch,
-			uint64_t index)
+static void begin_batch(struct heap *heap, struct batch *batch, uint64_t index)
 {
 	struct span *span = batch->span;
 	uint32_t left = frees_left(span);
@@ -288,8 +285,7 @@ static void count_gathered(struct heap *heap, void *arg)
 		uint64_t bits = __atomic_load_n(&batch->bits, __ATOMIC_ACQUIRE);
 
 		if (bits)
-			blocks[batch->span->class] +=
-				(size_t)__builtin_popcountll(bits);
+			blocks[batch->span->class] += bit_count(bits);
 	}
 }
 

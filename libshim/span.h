@@ -66,6 +66,7 @@ struct span {
 	uint8_t class;
 	uint8_t kind;
 	uint8_t state;
+	uint16_t fresh; /* no block of this word or those behind was ever out */
 
 	/* Second: what others write, and lists. */
 	uint64_t *remote_bits;

@@ -13,8 +13,7 @@ static uint32_t count_used(const struct span *span)
 	uint32_t n = (uint32_t)span->block_count;
 
 	for (unsigned int i = 0; i < span->words; i++)
-		n -= (uint32_t)__builtin_popcountll(
-			read_once(&span->free_bits[i]));
+		n -= bit_count(read_once(&span->free_bits[i]));
 	return n;
 }
 
@@ -40,7 +39,7 @@ static uint32_t collect_bits(struct span *span)
 		}
 		write_once(&span->free_bits[i], free_word | bits);
 		__atomic_fetch_and(remote, ~bits, __ATOMIC_RELEASE);
-		collected += (uint32_t)__builtin_popcountll(bits);
+		collected += bit_count(bits);
 	}
 	if (collected)
 		__atomic_fetch_sub(&span->remote_freed, collected,

@@ -3,6 +3,7 @@
 
 #include "arena.h"
 #include "backend.h"
+#include "bitops.h"
 #include "large.h"
 #include "remote.h"
 #include "report.h"
@@ -15,9 +16,8 @@ static size_t live_blocks(const struct span *span)
 	size_t live = span->block_count;
 
 	for (unsigned int i = 0; i < span->words; i++)
-		live -= (size_t)__builtin_popcountll(
-			read_once(&span->free_bits[i]) |
-			read_once(&span->remote_bits[i]));
+		live -= bit_count(read_once(&span->free_bits[i]) |
+				  read_once(&span->remote_bits[i]));
 	return live;
 }
 
