@@ -167,6 +167,61 @@ size_t tract_island_size(const struct tract_island *island);
 /** tract_island_destroy() - unmap an island, all of its blocks included */
 void tract_island_destroy(struct tract_island *island);
 
+/*
+ * Stack pools: stacks for coroutines, each with a guard at its low end.
+ */
+struct tract_stack_pool;
+
+/* The largest stack, and the largest guard, in bytes. */
+#define TRACT_STACK_MAX ((size_t)1 << 30)
+
+/**
+ * tract_stack_pool_create() - a pool of stacks of one size
+ * @size: bytes of a stack without its guard, rounded up to whole pages
+ * @guard: bytes of a guard, rounded up to whole pages; 0: one page
+ *
+ * Reserves nothing yet; then the pool grows in steps as large as all before.
+ * It needs a mapping or two for each step, however many stacks there are, where
+ * the module gives trapped reservations or the kernel has guard markers (6.13
+ * and later).  Elsewhere each guard takes two mappings, so that a process may
+ * have some vm.max_map_count / 2 stacks.
+ *
+ * Any thread may use any pool.  After a fork() parent and child have each their
+ * own copy; what a child allocates beyond the stacks that have been in use
+ * comes from reservations of its own.
+ *
+ * Return: the pool, or NULL with errno EINVAL for the sizes, or ENOMEM.
+ */
+struct tract_stack_pool *tract_stack_pool_create(size_t size, size_t guard);
+
+/**
+ * tract_stack_alloc() - take a stack
+ *
+ * Of returned stacks the last one returned is taken, with whatever contents it
+ * has.  A stack that was not in use before reads as zero.
+ *
+ * Return: its lowest byte that may be used, page-aligned, below which the guard
+ * is; or NULL with errno ENOMEM.
+ */
+void *tract_stack_alloc(struct tract_stack_pool *pool);
+
+/**
+ * tract_stack_free() - return a stack
+ * @stack: what tract_stack_alloc() returned, or NULL
+ *
+ * Its pages go back to the kernel later, when the pool is used: when decay_ms
+ * (see libtract(3)) have passed, or when more stacks wait for it than are in
+ * use.  A pool that is not used keeps them until tract_stack_pool_trim().
+ * A pointer that is no stack of the pool in use ends the program.
+ */
+void tract_stack_free(struct tract_stack_pool *pool, void *stack);
+
+/** tract_stack_pool_trim() - give the pages of all returned stacks back */
+void tract_stack_pool_trim(struct tract_stack_pool *pool);
+
+/** tract_stack_pool_destroy() - unmap a pool, stacks in use included */
+void tract_stack_pool_destroy(struct tract_stack_pool *pool);
+
 #ifdef __cplusplus
 }
 #endif

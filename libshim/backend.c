@@ -213,6 +213,40 @@ void tract__backend_decommit(struct decommit *ranges, unsigned int count)
 	}
 }
 
+bool tract__backend_is_owned(const struct reservation *r)
+{
+	bool owned;
+
+	lock_acquire(&backend.lock);
+	check_forked();
+	owned = r->generation == backend.generation;
+	lock_release(&backend.lock);
+	return owned;
+}
+
+/* Markers cost no mapping; where there are none a guard costs two. */
+static int guard_plain(char *addr, size_t length)
+{
+	int ret = tract__sys_guard(addr, length);
+
+	return ret == -EINVAL ? tract__sys_forbid(addr, length) : ret;
+}
+
+int tract__backend_guard(struct decommit *ranges, unsigned int count)
+{
+	int ret = 0;
+
+	for (unsigned int i = 0; i < count; i++)
+		ranges[i].done = false;
+	for (unsigned int i = 0; !ret && i < count; i++) {
+		ret = guard_plain(ranges[i].reservation->base +
+					  ranges[i].offset,
+				  ranges[i].length);
+		ranges[i].done = !ret;
+	}
+	return ret;
+}
+
 const char *tract__backend_name(void)
 {
 	if (backend.module_used)

@@ -46,6 +46,14 @@ void tract__backend_release(struct reservation *r);
 /* Stops at the first range that can be decommitted in no way. */
 void tract__backend_decommit(struct decommit *ranges, unsigned int count);
 
+/* Was it made by this process, not by one that it was forked from? */
+bool tract__backend_is_owned(const struct reservation *r);
+/*
+ * Sets guards: a touch of the ranges faults from then on.  Stops at the first
+ * that cannot be set: -ENOMEM where it takes mappings and the map is full.
+ */
+int tract__backend_guard(struct decommit *ranges, unsigned int count);
+
 /* "module", "plain", or "none" before the first reservation. */
 const char *tract__backend_name(void);
 

@@ -129,6 +129,22 @@ int tract__sys_forbid_huge(void *addr, size_t length)
 				MADV_NOHUGEPAGE, 0, 0, 0);
 }
 
+#ifndef MADV_GUARD_INSTALL
+#define MADV_GUARD_INSTALL 102
+#endif
+
+int tract__sys_guard(void *addr, size_t length)
+{
+	return (int)call_memory(SYS_madvise, (long)addr, (long)length,
+				MADV_GUARD_INSTALL, 0, 0, 0);
+}
+
+int tract__sys_forbid(void *addr, size_t length)
+{
+	return (int)call_memory(SYS_mprotect, (long)addr, (long)length,
+				PROT_NONE, 0, 0, 0);
+}
+
 uint32_t *tract__sys_fork_canary(void)
 {
 	long page = sysconf(_SC_PAGESIZE);

@@ -33,6 +33,10 @@ int tract__sys_unmap(void *addr, size_t length);
 int tract__sys_discard(void *addr, size_t length);
 /* Keep huge pages off the whole of a mapping. */
 int tract__sys_forbid_huge(void *addr, size_t length);
+/* Guard markers, which drop the pages; -EINVAL before Linux 6.13. */
+int tract__sys_guard(void *addr, size_t length);
+/* The same by the map, which splits it; contents stay. */
+int tract__sys_forbid(void *addr, size_t length);
 /*
  * A page that holds 1 in this process and 0 in any child forked from it,
  * however it was forked.  NULL where the kernel has no such thing.

@@ -1,0 +1,58 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# tests/vm/jsc.sh: where the map may be no larger than a program's libraries and
+# a little more, JavaScriptCore with a scattered heap stalls or dies; with
+# libtract-vm.so it ends, with the result that it has elsewhere.
+
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
+library=$root/build/libtract-vm.so
+program=$root/build/tests/programs/jsc
+script=$root/tests/programs/jsc-scatter.js
+slowness=${TRACT_TEST_SLOWNESS:-1}
+room=300
+
+[ -x "$program" ] || { echo "build/tests/programs/jsc is not built"; exit 77; }
+old=$(cat /proc/sys/vm/max_map_count)
+work=$(mktemp -d)
+trap 'echo "$old" >/proc/sys/vm/max_map_count; rm -rf "$work"' EXIT
+
+# run NAME [VARIABLE=VALUE]...: the result in NAME.out, seconds in NAME.time.
+run()
+{
+	local name=$1 start=$SECONDS status=0
+
+	shift
+	env "$@" timeout -s KILL $((30 * slowness)) "$program" "$script" \
+		>"$work/$name.out" 2>"$work/$name.err" || status=$?
+	echo "# $name: status $status, $((SECONDS - start)) s," \
+		"$(tail -n 1 "$work/$name.err"), result $(cat "$work/$name.out")"
+	return $status
+}
+
+echo 1..3
+failed=0
+ok()
+{
+	if [ "$2" = 0 ]; then
+		echo "ok $1"
+	else
+		echo "not ok $1"
+		failed=1
+	fi
+}
+
+status=0
+run free || status=$?
+ok "1 - without the preload, room for all: it ends" $status
+read -r _ before _ <"$work/free.err"
+echo $((before + room)) >/proc/sys/vm/max_map_count
+status=0
+run stock || status=$?
+ok "2 - room for $room mappings more: it stalls or dies" $((status == 0))
+status=0
+run ours "LD_PRELOAD=$library" || status=$?
+cmp "$work/free.out" "$work/ours.out" || status=1
+ok "3 - with the preload it ends, with the same result" $status
+exit $failed
