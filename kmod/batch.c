@@ -52,6 +52,8 @@ static int check_op(struct batch *batch, u32 i)
 		batch->res[i] = tract_reservation_get(op->id);
 	if (!batch->res[i])
 		return -ENOENT;
+	if ((BIT_ULL(op->op) & TRACT_TRAP_OPS) && !batch->res[i]->trap)
+		return -EINVAL;
 	return tract_range_check(&range, batch->res[i]->length, PAGE_SIZE);
 }
 
@@ -151,12 +153,24 @@ static int batch_step(struct batch *batch)
 	u64 done;
 	int err;
 
-	if (batch->ops[i].op == TRACT_OP_DECOMMIT) {
+	switch (batch->ops[i].op) {
+	case TRACT_OP_DECOMMIT:
+		err = res->trap ? tract_trap_change(res, TRACT_OP_DECOMMIT,
+						    &range, &done) :
+				  tract_zap_range(res, &range, &done);
+		work.decommitted_bytes = done;
+		break;
+	case TRACT_OP_DISCARD:
 		err = tract_zap_range(res, &range, &done);
 		work.decommitted_bytes = done;
-	} else {
+		break;
+	case TRACT_OP_POPULATE:
 		err = tract_populate_range(res, &range, &done);
 		work.populated_bytes = done;
+		break;
+	default:
+		err = tract_trap_change(res, batch->ops[i].op, &range, &done);
+		break;
 	}
 	if (err == -EINTR)
 		n = count_done(batch, i, n, &range, done);

@@ -6,7 +6,13 @@
 #include <linux/compiler.h>
 #include <linux/tract.h>
 
-#define TRACT_BATCH_OPS (BIT_ULL(TRACT_OP_DECOMMIT) | BIT_ULL(TRACT_OP_POPULATE))
+#include "compat.h"
+#include "trap.h"
+
+#define TRACT_BATCH_OPS                                                       \
+	(BIT_ULL(TRACT_OP_DECOMMIT) | BIT_ULL(TRACT_OP_POPULATE) |            \
+	 BIT_ULL(TRACT_OP_DISCARD) |                                          \
+	 (TRACT_COMPAT_TRAP ? TRACT_TRAP_OPS : 0))
 
 int tract_batch_run(void *arg, void __user *uarg);
 

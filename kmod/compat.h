@@ -9,6 +9,9 @@
 
 #include <linux/list_lru.h>
 #include <linux/mm.h>
+#ifdef TRACT_HAVE_PFN_T
+#include <linux/pfn_t.h>
+#endif
 #include <linux/sched/mm.h>
 #include <linux/shrinker.h>
 #include <linux/slab.h>
@@ -34,6 +37,22 @@ static inline void tract_compat_vm_flags_set(struct vm_area_struct *vma,
 }
 
 /*
+ * A page of zeroes for a fault to read, as anonymous memory has it.  The VMA has
+ * VM_MIXEDMAP.  pfn_t, a page frame number with flags that only drivers of
+ * persistent memory had a use for, went away in 6.17.
+ */
+static inline vm_fault_t tract_compat_insert_zero(struct vm_fault *vmf)
+{
+	unsigned long pfn = page_to_pfn(ZERO_PAGE(vmf->address));
+
+#ifdef TRACT_HAVE_PFN_T
+	return vmf_insert_mixed(vmf->vma, vmf->address, pfn_to_pfn_t(pfn));
+#else
+	return vmf_insert_mixed(vmf->vma, vmf->address, pfn);
+#endif
+}
+
+/*
  * mm_get_unmapped_area(): 6.10, "mm: switch mm->get_unmapped_area() to a flag",
  * replaced the function pointer in the mm; 7.x dropped its mm argument, which
  * had always been current->mm.  The pointer of older kernels is the same
@@ -52,6 +71,25 @@ tract_compat_get_unmapped_area(unsigned long address, unsigned long length,
 	return current->mm->get_unmapped_area(NULL, address, length, pgoff,
 					      flags);
 #endif
+}
+
+/*
+ * vm_start_gap(), for which modules lack the size of the gap below a stack
+ * (stack_guard_gap=, 256 pages if not said otherwise).  VM_SHADOW_STACK: 6.6;
+ * shadow stacks keep a page below themselves.
+ */
+static inline unsigned long
+tract_compat_start_gap(const struct vm_area_struct *vma)
+{
+	unsigned long gap = 0;
+
+	if (vma->vm_flags & VM_GROWSDOWN)
+		gap = 256UL << PAGE_SHIFT;
+#ifdef VM_SHADOW_STACK
+	else if (vma->vm_flags & VM_SHADOW_STACK)
+		gap = PAGE_SIZE;
+#endif
+	return vma->vm_start > gap ? vma->vm_start - gap : 0;
 }
 
 /*
@@ -181,5 +219,36 @@ static inline void tract_compat_shrinker_free(struct shrinker *shrinker)
 #else
 #define TRACT_COMPAT_LIST_LRU_LOCK
 #endif
+
+/*
+ * Zap a part of a VMA of the caller, which holds mmap_lock for writing and is
+ * dying.  zap_vma_ptes() wants to see a VMA with VM_PFNMAP, and then does what
+ * zap_vma_range() does: what is behind a page table entry is decided by the
+ * entry (vm_normal_page(), where entries can be special).  Nobody else looks at
+ * the flags meanwhile but rmap walkers, which pass over this one.
+ */
+static inline void tract_compat_zap_dead_vma(struct vm_area_struct *vma,
+					     unsigned long start,
+					     unsigned long size)
+{
+	mmap_assert_write_locked(vma->vm_mm);
+#if defined(TRACT_HAVE_ZAP_VMA_RANGE)
+	zap_vma_range(vma, start, size);
+#elif defined(TRACT_HAVE_VM_FLAGS_SET)
+	vm_flags_set(vma, VM_PFNMAP);
+	zap_vma_ptes(vma, start, size);
+	vm_flags_clear(vma, VM_PFNMAP);
+#else
+	vma->vm_flags |= VM_PFNMAP;
+	zap_vma_ptes(vma, start, size);
+	vma->vm_flags &= ~VM_PFNMAP;
+#endif
+}
+
+/*
+ * Trapped reservations map the zero page by special entries, which nearly every
+ * architecture has.
+ */
+#define TRACT_COMPAT_TRAP IS_ENABLED(CONFIG_ARCH_HAS_PTE_SPECIAL)
 
 #endif /* TRACT_COMPAT_H */

@@ -26,8 +26,9 @@ static_assert(offsetofend(struct tract_info, out_page_size) == 16);
 static_assert(offsetofend(struct tract_info, out_batch_max) == 48);
 static_assert(offsetofend(struct tract_info, out_bytes_max) == 80);
 static_assert(offsetofend(struct tract_info, out_purge_unit_max) == 96);
-static_assert(sizeof(struct tract_reserve) == 40);
+static_assert(sizeof(struct tract_reserve) == 56);
 static_assert(offsetofend(struct tract_reserve, out_id) == 40);
+static_assert(offsetofend(struct tract_reserve, reach) == 56);
 static_assert(sizeof(struct tract_op) == 32);
 static_assert(offsetofend(struct tract_op, length) == 32);
 static_assert(sizeof(struct tract_batch) == 32);
@@ -51,6 +52,9 @@ static u64 features(void)
 		bits |= TRACT_FEATURE_LOCKLESS_HUGE;
 	if (TRACT_COMPAT_SHARED_ZAP)
 		bits |= TRACT_FEATURE_SHARED_ZAP;
+	if (TRACT_COMPAT_TRAP)
+		bits |= TRACT_FEATURE_TRAP;
+	bits |= TRACT_FEATURE_ISLAND;
 	return bits;
 }
 

@@ -8,6 +8,7 @@
 #include "reservation.h"
 #include "shrinker.h"
 #include "sweep.h"
+#include "trap.h"
 
 static const struct file_operations tract_fops = {
 	.owner = THIS_MODULE,
@@ -27,9 +28,12 @@ static int __init tract_init(void)
 {
 	int err;
 
-	err = tract_purge_map_init();
+	err = tract_trap_init();
 	if (err)
 		return err;
+	err = tract_purge_map_init();
+	if (err)
+		goto err_trap;
 	err = tract_shrinker_init();
 	if (err)
 		goto err_purge_map;
@@ -47,6 +51,8 @@ err_shrinker:
 	tract_shrinker_exit();
 err_purge_map:
 	tract_purge_map_exit();
+err_trap:
+	tract_trap_exit();
 	return err;
 }
 
@@ -57,6 +63,7 @@ static void __exit tract_exit(void)
 	tract_shrinker_exit();
 	tract_purge_map_exit();
 	tract_reservation_exit();
+	tract_trap_exit();
 }
 
 module_init(tract_init);

@@ -20,6 +20,11 @@ module_param(bytes_max, ulong, 0644);
 MODULE_PARM_DESC(bytes_max,
 		 "bytes a process may have reserved at a time (default 64 TiB)");
 
+static unsigned long states_max = 1UL << 20;
+module_param(states_max, ulong, 0644);
+MODULE_PARM_DESC(states_max,
+		 "ranges of page states a process may have in its trapped reservations (default 1048576)");
+
 /*
  * Not RLIMIT_MEMLOCK: to charge that, account_locked_vm() takes mmap_lock for
  * writing, and it would eat what the program itself may lock.  The default is
@@ -161,6 +166,22 @@ void tract_owner_uncharge_map(struct tract_owner *owner, u64 length)
 	spin_lock(&tract_owner_lock);
 	owner->purge_map_bytes -= length;
 	spin_unlock(&tract_owner_lock);
+}
+
+/* The owner's reservations get @ranges more, or, below 0, fewer. */
+int tract_owner_charge_states(struct tract_owner *owner, long ranges)
+{
+	long sum = atomic_long_add_return(ranges, &owner->states);
+
+	if (ranges <= 0 || (unsigned long)sum <= READ_ONCE(states_max))
+		return 0;
+	atomic_long_sub(ranges, &owner->states);
+	return -ENOSPC;
+}
+
+void tract_owner_uncharge_states(struct tract_owner *owner, long ranges)
+{
+	atomic_long_sub(ranges, &owner->states);
 }
 
 static void owner_free(struct kref *kref)

@@ -39,6 +39,7 @@ struct tract_owner {
 	u64 reservations; /* owner lock */
 	u64 reserved_bytes; /* owner lock */
 	u64 purge_map_bytes; /* owner lock */
+	atomic_long_t states; /* ranges of page states, children's aside */
 	struct tract_counters counters;
 };
 
@@ -83,6 +84,8 @@ void tract_owner_uncharge(struct tract_owner *owner, u64 length);
 int tract_owner_charge_map(struct tract_owner *owner, u64 length);
 void tract_owner_uncharge_map(struct tract_owner *owner, u64 length);
 void tract_owner_put(struct tract_owner *owner);
+int tract_owner_charge_states(struct tract_owner *owner, long ranges);
+void tract_owner_uncharge_states(struct tract_owner *owner, long ranges);
 struct pid *tract_owner_pid(struct tract_owner *owner);
 
 void tract_owner_count(struct tract_owner *owner,

@@ -89,6 +89,8 @@ int tract_populate_range(struct tract_reservation *res,
  * another part of the reservation.  With an anon_vma, which the first write
  * fault attaches and each split inherits, vm_pgoff stays.  The page itself is
  * dropped again.
+ *
+ * That of a trapped reservation has vm_ops, and keeps vm_pgoff by that.
  */
 int tract_populate_anchor(struct tract_reservation *res)
 {
@@ -97,6 +99,8 @@ int tract_populate_anchor(struct tract_reservation *res)
 	long bytes = 0;
 	u64 done;
 
+	if (res->trap)
+		return 0;
 	if (mmap_read_lock_killable(current->mm))
 		return -EINTR;
 	vma = find_vma_of(res, 0);

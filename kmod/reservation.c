@@ -21,10 +21,12 @@
 #include <linux/xarray.h>
 
 #include "compat.h"
+#include "island.h"
 #include "populate.h"
 #include "purge_map.h"
 #include "range.h"
 #include "reservation.h"
+#include "trap.h"
 
 #define TRACT_MAGIC 0x74726163 /* "trac" */
 
@@ -62,6 +64,12 @@ static int tract_init_fs_context(struct fs_context *fc)
 	if (!ctx)
 		return -ENOMEM;
 	ctx->dops = &tract_dentry_operations;
+	/*
+	 * Recent kernels mount pseudo filesystems noexec, which would keep the
+	 * owner from having executable memory.  It is anonymous memory, and
+	 * what that may be is not for the file to say.
+	 */
+	fc->s_iflags &= ~SB_I_NOEXEC;
 	return 0;
 }
 
@@ -77,6 +85,7 @@ static void reservation_free(struct kref *kref)
 	struct tract_reservation *res =
 		container_of(kref, struct tract_reservation, kref);
 
+	tract_trap_destroy(res);
 	iput(res->inode);
 	simple_release_fs(&tract_mnt, &tract_mnt_count);
 	tract_owner_put(res->owner);
@@ -102,12 +111,7 @@ static int tract_file_release(struct inode *inode, struct file *file)
 static int tract_file_mmap(struct file *file, struct vm_area_struct *vma)
 {
 	struct tract_reservation *res = file->private_data;
-	/*
-	 * Recent kernels mount pseudo filesystems noexec, which would keep the
-	 * owner from making the memory executable.  It is anonymous memory, and
-	 * what that may do is not for the file to say.
-	 */
-	unsigned long flags = VM_MAYEXEC;
+	unsigned long flags = 0;
 
 	/* One private mapping, whole, by RESERVE; no other, by whatever way. */
 	if (vma->vm_flags & (VM_SHARED | VM_MAYSHARE))
@@ -118,10 +122,16 @@ static int tract_file_mmap(struct file *file, struct vm_area_struct *vma)
 
 	if (res->flags & TRACT_RESERVE_NODUMP)
 		flags |= VM_DONTDUMP;
-	if (res->flags & TRACT_RESERVE_NOHUGE)
+	if (res->flags & (TRACT_RESERVE_NOHUGE | TRACT_RESERVE_TRAP))
 		flags |= VM_NOHUGEPAGE;
 	if (!res->takes_mmap_lock)
 		flags |= VM_DONTEXPAND;
+	if (res->trap) {
+		/* Of what there is in its page tables some is special. */
+		tract_compat_vm_flags_set(vma, flags | VM_MIXEDMAP);
+		tract_trap_map(vma);
+		return 0;
+	}
 	tract_compat_vm_flags_set(vma, flags);
 	vma_set_anonymous(vma);
 	return 0;
@@ -144,6 +154,9 @@ static unsigned long tract_file_get_unmapped_area(struct file *file,
 	if (READ_ONCE(res->maker) != current)
 		return tract_compat_get_unmapped_area(address, length, pgoff,
 						      flags);
+	if (res->flags & TRACT_RESERVE_NEAR)
+		return tract_island_find(res->near, res->reach, length,
+					 res->align);
 	if (length > TASK_SIZE - slack)
 		return -ENOMEM;
 	address = tract_compat_get_unmapped_area(0, length + slack, 0, flags);
@@ -188,14 +201,17 @@ static struct file *open_file(struct tract_reservation *res)
 
 static int map_file(struct tract_reservation *res, struct file *file)
 {
+	unsigned long prot = PROT_READ | PROT_WRITE;
 	unsigned long address;
 
+	if (res->flags & TRACT_RESERVE_EXEC)
+		prot |= PROT_EXEC;
 	/*
 	 * Others come upon the VMA as soon as it is in the map, and only
 	 * compare this with themselves.
 	 */
 	WRITE_ONCE(res->maker, current);
-	address = vm_mmap(file, 0, res->length, PROT_READ | PROT_WRITE,
+	address = vm_mmap(file, 0, res->length, prot,
 			  MAP_PRIVATE | MAP_NORESERVE, 0);
 	WRITE_ONCE(res->maker, NULL);
 	if (IS_ERR_VALUE(address))
@@ -230,6 +246,12 @@ err_fs:
 	return err;
 }
 
+/* Islands are for code, which needs no huge page to start at. */
+static u64 align_min(const struct tract_reserve *args)
+{
+	return args->flags & TRACT_RESERVE_NEAR ? PAGE_SIZE : TRACT_ALIGN_MIN;
+}
+
 /*
  * Returns the file of a new reservation with all that comes before the mapping;
  * fput() undoes it.
@@ -238,7 +260,7 @@ static struct file *reservation_create(const struct tract_reserve *args)
 {
 	struct tract_reservation *res;
 	struct file *file;
-	int err;
+	int err = 0;
 
 	res = kzalloc(sizeof(*res), GFP_KERNEL_ACCOUNT);
 	if (!res)
@@ -246,19 +268,26 @@ static struct file *reservation_create(const struct tract_reserve *args)
 	kref_init(&res->kref);
 	res->flags = args->flags;
 	res->length = args->length;
-	res->align = args->align ?: TRACT_ALIGN_MIN;
-	res->takes_mmap_lock = IS_ENABLED(CONFIG_TRANSPARENT_HUGEPAGE) &&
-			       !TRACT_COMPAT_LOCKLESS_HUGE &&
-			       !(args->flags & TRACT_RESERVE_NOHUGE);
+	res->align = args->align ?: align_min(args);
+	res->near = args->near;
+	res->reach = args->reach;
+	res->takes_mmap_lock =
+		IS_ENABLED(CONFIG_TRANSPARENT_HUGEPAGE) &&
+		!TRACT_COMPAT_LOCKLESS_HUGE &&
+		!(args->flags & (TRACT_RESERVE_NOHUGE | TRACT_RESERVE_TRAP));
 	res->mm = current->mm;
 	res->owner = tract_owner_charge(res->length);
 	if (IS_ERR(res->owner)) {
 		err = PTR_ERR(res->owner);
 		goto err_free;
 	}
-	err = reservation_init(res);
+	if (args->flags & TRACT_RESERVE_TRAP)
+		err = tract_trap_create(res);
 	if (err)
 		goto err_owner;
+	err = reservation_init(res);
+	if (err)
+		goto err_trap;
 	file = open_file(res);
 	if (IS_ERR(file)) {
 		err = PTR_ERR(file);
@@ -271,6 +300,8 @@ err_init:
 	tract_owner_uncharge(res->owner, res->length);
 	tract_reservation_put(res);
 	return ERR_PTR(err);
+err_trap:
+	tract_trap_destroy(res);
 err_owner:
 	tract_owner_uncharge(res->owner, res->length);
 	tract_owner_put(res->owner);
@@ -319,21 +350,33 @@ static int reserve_error(int err)
 	}
 }
 
-int tract_reservation_reserve(void *arg, void __user *uarg)
+static int check_reserve(const struct tract_reserve *args)
 {
-	struct tract_reserve __user *user = uarg;
-	const struct tract_reserve *args = arg;
 	const struct tract_range whole = { 0, args->length };
-	struct file *file;
-	int err;
+	bool near = args->flags & TRACT_RESERVE_NEAR;
 
 	if (args->flags & ~TRACT_RESERVE_FLAGS)
 		return -EOPNOTSUPP;
 	if (tract_range_check(&whole, args->length, PAGE_SIZE))
 		return -EINVAL;
-	if (args->align && tract_range_check_align(args->align, TRACT_ALIGN_MIN,
+	if (args->align && tract_range_check_align(args->align, align_min(args),
 						   TRACT_ALIGN_MAX))
 		return -EINVAL;
+	if (near ? !args->reach : args->near || args->reach)
+		return -EINVAL;
+	return 0;
+}
+
+int tract_reservation_reserve(void *arg, void __user *uarg)
+{
+	struct tract_reserve __user *user = uarg;
+	const struct tract_reserve *args = arg;
+	struct file *file;
+	int err;
+
+	err = check_reserve(args);
+	if (err)
+		return err;
 	/* While there is nothing to undo. */
 	if (put_user(0, &user->out_address) || put_user(0, &user->out_id))
 		return -EFAULT;

@@ -4,14 +4,19 @@
 
 #include <linux/kref.h>
 #include <linux/sizes.h>
+#include <linux/tract.h>
 #include <linux/types.h>
 
+#include "compat.h"
 #include "owner.h"
 
 #define TRACT_UNIT_SIZE SZ_64K
 #define TRACT_ALIGN_MIN SZ_2M
 #define TRACT_ALIGN_MAX SZ_1G
-#define TRACT_RESERVE_FLAGS (TRACT_RESERVE_NODUMP | TRACT_RESERVE_NOHUGE)
+#define TRACT_RESERVE_FLAGS                                                   \
+	(TRACT_RESERVE_NODUMP | TRACT_RESERVE_NOHUGE |                        \
+	 (TRACT_COMPAT_TRAP ? TRACT_RESERVE_TRAP : 0) | TRACT_RESERVE_NEAR |  \
+	 TRACT_RESERVE_EXEC)
 
 /*
  * Lives from RESERVE until its last mapping is gone and the last batch that
@@ -30,8 +35,11 @@ struct tract_reservation {
 	struct tract_owner *owner;
 	struct inode *inode; /* a reference, of its own i_mmap */
 	struct task_struct *maker; /* who may map it: the task in RESERVE */
+	struct tract_trap *trap; /* of a trapped reservation, else NULL */
 	u64 length;
 	u64 align;
+	u64 near; /* with TRACT_RESERVE_NEAR */
+	u64 reach;
 	u64 address; /* where it was made; what is there now is not known */
 	u32 flags; /* TRACT_RESERVE_* */
 	bool takes_mmap_lock; /* for reading, to zap: compat.h */

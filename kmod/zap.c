@@ -28,13 +28,6 @@
 #include "compat.h"
 #include "zap.h"
 
-/*
- * Bytes zapped under one hold of the lock.  An operation of up to this size is
- * refused or carried out whole; a fork may come between the pieces of a larger
- * one, which then ends with -EBUSY after a part of it.
- */
-#define ZAP_PIECE SZ_32M
-
 static struct vm_area_struct *vma_of(struct rb_node *node)
 {
 	return rb_entry(node, struct vm_area_struct, shared.rb);
@@ -43,13 +36,14 @@ static struct vm_area_struct *vma_of(struct rb_node *node)
 #ifdef TRACT_HAVE_ZAP_VMA_RANGE
 
 /* A child is no obstacle. */
-static int look_locked(struct tract_reservation *res)
+int tract_zap_look_locked(struct tract_reservation *res)
 {
 	return 0;
 }
 
 /* Zaps the owner's VMAs, one by one. */
-static void zap_locked(struct tract_reservation *res, u64 offset, u64 length)
+void tract_zap_drop_locked(struct tract_reservation *res, u64 offset,
+			   u64 length)
 {
 	struct address_space *mapping = res->inode->i_mapping;
 	struct rb_node *node;
@@ -76,7 +70,7 @@ static void zap_locked(struct tract_reservation *res, u64 offset, u64 length)
 #else
 
 /* 0 when the tree has no VMA but the owner's, else -EBUSY. */
-static int look_locked(struct tract_reservation *res)
+int tract_zap_look_locked(struct tract_reservation *res)
 {
 	struct address_space *mapping = res->inode->i_mapping;
 	struct rb_node *node;
@@ -103,7 +97,8 @@ static int look_locked(struct tract_reservation *res)
  * works on VMAs; of their vm_file it uses the inode's number for uprobes, and
  * the mapping with its lock for hugetlb only.
  */
-static void zap_locked(struct tract_reservation *res, u64 offset, u64 length)
+void tract_zap_drop_locked(struct tract_reservation *res, u64 offset,
+			   u64 length)
 {
 	struct address_space *mapping = res->inode->i_mapping;
 	struct address_space shadow = {};
@@ -124,9 +119,9 @@ static int zap_piece(struct tract_reservation *res, u64 offset, u64 length)
 	if (res->takes_mmap_lock && mmap_read_lock_killable(current->mm))
 		return -EINTR;
 	i_mmap_lock_read(res->inode->i_mapping);
-	err = look_locked(res);
+	err = tract_zap_look_locked(res);
 	if (!err)
-		zap_locked(res, offset, length);
+		tract_zap_drop_locked(res, offset, length);
 	i_mmap_unlock_read(res->inode->i_mapping);
 	if (res->takes_mmap_lock)
 		mmap_read_unlock(current->mm);
@@ -145,7 +140,7 @@ int tract_zap_range(struct tract_reservation *res,
 	int err;
 
 	*done = 0;
-	while ((length = tract_range_piece(range, *done, ZAP_PIECE))) {
+	while ((length = tract_range_piece(range, *done, TRACT_ZAP_PIECE))) {
 		if (fatal_signal_pending(current))
 			return -EINTR;
 		err = zap_piece(res, range->offset + *done, length);
@@ -178,7 +173,7 @@ int tract_zap_try_begin(struct tract_reservation *res)
 	err = -EAGAIN;
 	if (!i_mmap_trylock_read(res->inode->i_mapping))
 		goto err_mmap;
-	err = look_locked(res);
+	err = tract_zap_look_locked(res);
 	if (err)
 		goto err_i_mmap;
 	return 0;
@@ -194,7 +189,7 @@ err_mmap:
 /* Returns with the pages gone and the TLBs flushed. */
 void tract_zap_purge(struct tract_reservation *res, u64 offset, u64 length)
 {
-	zap_locked(res, offset, length);
+	tract_zap_drop_locked(res, offset, length);
 }
 
 void tract_zap_end(struct tract_reservation *res)

@@ -5,6 +5,16 @@
 #include "range.h"
 #include "reservation.h"
 
+/*
+ * Bytes zapped under one hold of the lock.  An operation of up to this size is
+ * refused or carried out whole; a fork may come between the pieces of a larger
+ * one, which then ends with -EBUSY after a part of it.
+ */
+#define TRACT_ZAP_PIECE SZ_32M
+
+int tract_zap_look_locked(struct tract_reservation *res);
+void tract_zap_drop_locked(struct tract_reservation *res, u64 offset,
+			   u64 length);
 int tract_zap_range(struct tract_reservation *res,
 		    const struct tract_range *range, u64 *done);
 

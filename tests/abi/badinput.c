@@ -109,8 +109,9 @@ static void reserve_flags(void)
 					1U << bit | TRACT_RESERVE_NODUMP, &res),
 			  -EOPNOTSUPP, "RESERVE with NODUMP and bit %d", bit);
 	}
-	CHECK_EQ(t_info().out_reserve_flags,
-		 TRACT_RESERVE_NODUMP | TRACT_RESERVE_NOHUGE,
+	CHECK_EQ(t_info().out_reserve_flags & ~(__u64)TRACT_RESERVE_TRAP,
+		 TRACT_RESERVE_NODUMP | TRACT_RESERVE_NOHUGE |
+			 TRACT_RESERVE_NEAR | TRACT_RESERVE_EXEC,
 		 "known flags of RESERVE");
 	check_nothing("RESERVE flags");
 }
@@ -307,9 +308,8 @@ static void try_op(const struct bad_op *bad)
 
 static void bad_ops(void)
 {
-	const __u32 codes[] = {
-		0, 3, 4, 64, 0x101, 1U << 31, 1U << 31 | 1, UINT_MAX
-	};
+	const __u32 codes[] = { 0,     9,	 10,	       64,
+				0x101, 1U << 31, 1U << 31 | 1, UINT_MAX };
 	const __u64 ids[] = { 0,
 			      stale_id,
 			      foreign_id,
@@ -328,8 +328,13 @@ static void bad_ops(void)
 				 "bit %u of op_mask", codes[i]);
 		try_op(&bad);
 	}
-	CHECK_EQ(t_info().out_op_mask,
-		 1 << TRACT_OP_DECOMMIT | 1 << TRACT_OP_POPULATE, "op_mask");
+	CHECK_EQ(t_info().out_op_mask & ~0xf8ULL,
+		 1 << TRACT_OP_DECOMMIT | 1 << TRACT_OP_POPULATE |
+			 1 << TRACT_OP_DISCARD,
+		 "op_mask");
+	CHECK_EQ(t_info().out_op_mask & 0xf8,
+		 t_feature(TRACT_FEATURE_TRAP) ? 0xf8 : 0,
+		 "op_mask, the operations of trapped reservations");
 	for (unsigned int code = 1; code <= 2; code++)
 		for (size_t i = 0; i < ARRAY_SIZE(ids); i++) {
 			char what[64];

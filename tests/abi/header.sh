@@ -40,7 +40,8 @@ tract_info out_reserve_flags 24 out_op_mask 32 out_unit_size 40 out_batch_max 44
 tract_info out_align_min 48 out_align_max 56 out_reservations_max 64
 tract_info out_bytes_max 72 out_purge_map_bytes_max 80 out_purge_unit_min 88
 tract_info out_purge_unit_max 92 end 96
-tract_reserve size 0 flags 4 length 8 align 16 out_address 24 out_id 32 end 40
+tract_reserve size 0 flags 4 length 8 align 16 out_address 24 out_id 32 near 40
+tract_reserve reach 48 end 56
 tract_op op 0 out_result 4 id 8 offset 16 length 24 end 32
 tract_batch size 0 flags 4 ops 8 count 16 out_completed 20 out_failed 24
 tract_batch reserved 28 end 32
@@ -90,6 +91,15 @@ tract_purge_map decay_ms 36 end 40
 	echo 'SAME(batch_max, TRACT_BATCH_MAX, 1024);'
 	echo 'SAME(decommit, TRACT_OP_DECOMMIT, 1);'
 	echo 'SAME(populate, TRACT_OP_POPULATE, 2);'
+	echo 'SAME(commit, TRACT_OP_COMMIT, 3);'
+	echo 'SAME(guard, TRACT_OP_GUARD, 4);'
+	echo 'SAME(unguard, TRACT_OP_UNGUARD, 5);'
+	echo 'SAME(op_nodump, TRACT_OP_NODUMP, 6);'
+	echo 'SAME(op_dodump, TRACT_OP_DODUMP, 7);'
+	echo 'SAME(discard, TRACT_OP_DISCARD, 8);'
+	echo 'SAME(trap, TRACT_RESERVE_TRAP, 4);'
+	echo 'SAME(near, TRACT_RESERVE_NEAR, 8);'
+	echo 'SAME(exec, TRACT_RESERVE_EXEC, 16);'
 	echo 'SAME(of_reservation, TRACT_SCOPE_RESERVATION, 1);'
 	echo 'SAME(of_process, TRACT_SCOPE_PROCESS, 2);'
 	echo 'SAME(of_system, TRACT_SCOPE_SYSTEM, 3);'
@@ -109,7 +119,8 @@ struct tract_stats stats;
 struct tract_purge_header header;
 struct tract_purge_map map;
 unsigned long features = TRACT_FEATURE_HUGE | TRACT_FEATURE_LOCKLESS_HUGE |
-			 TRACT_FEATURE_SHARED_ZAP | TRACT_FEATURE_PURGE_MAP;
+			 TRACT_FEATURE_SHARED_ZAP | TRACT_FEATURE_PURGE_MAP |
+			 TRACT_FEATURE_TRAP | TRACT_FEATURE_ISLAND;
 enum tract_op_code code = TRACT_OP_DECOMMIT;
 enum tract_scope scope = TRACT_SCOPE_SYSTEM;
 enum tract_unit unit = TRACT_UNIT_LIVE;

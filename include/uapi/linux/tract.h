@@ -58,6 +58,10 @@
 #define TRACT_FEATURE_SHARED_ZAP (1ULL << 2)
 /* Purge maps can be bound. */
 #define TRACT_FEATURE_PURGE_MAP (1ULL << 3)
+/* Trapped reservations: TRACT_RESERVE_TRAP and the operations from COMMIT on. */
+#define TRACT_FEATURE_TRAP (1ULL << 4)
+/* Islands: TRACT_RESERVE_NEAR, and TRACT_RESERVE_EXEC. */
+#define TRACT_FEATURE_ISLAND (1ULL << 5)
 
 /**
  * struct tract_info - ioctl(TRACT_IOC_INFO): what this kernel offers
@@ -105,6 +109,15 @@ struct tract_info {
 #define TRACT_RESERVE_NODUMP (1U << 0)
 /* No huge pages; in return DECOMMIT takes no mmap_lock on any kernel. */
 #define TRACT_RESERVE_NOHUGE (1U << 1)
+/*
+ * Each page has a state of its own (see enum tract_op_code).  No huge pages, and
+ * DECOMMIT takes no mmap_lock on any kernel, as with TRACT_RESERVE_NOHUGE.
+ */
+#define TRACT_RESERVE_TRAP (1U << 2)
+/* An island: every byte within @reach of @near. */
+#define TRACT_RESERVE_NEAR (1U << 3)
+/* The memory is executable as well as readable and writable. */
+#define TRACT_RESERVE_EXEC (1U << 4)
 
 /**
  * struct tract_reserve - ioctl(TRACT_IOC_RESERVE): make a reservation
@@ -112,20 +125,37 @@ struct tract_info {
  * @flags: TRACT_RESERVE_* or 0
  * @length: bytes, a multiple of the page size, not 0
  * @align: alignment of the address in bytes: a power of two from
- *	out_align_min to out_align_max of INFO, or 0 for out_align_min
+ *	out_align_min to out_align_max of INFO, or 0 for out_align_min; with
+ *	TRACT_RESERVE_NEAR from the page size, and 0 for the page size
  * @out_address: where it starts
  * @out_id: its name in BATCH and STATS, never 0
+ * @near: with TRACT_RESERVE_NEAR any address, mapped or not; else 0
+ * @reach: with TRACT_RESERVE_NEAR bytes, not 0; else 0
  *
  * The memory is readable and writable, private, reads as zero, counts towards
  * RLIMIT_AS, and is not charged against the commit limit unless
  * vm.overcommit_memory is 2.  The reservation is one VMA and remains one.
  * When @out_address or @out_id cannot be written the reservation is undone.
  *
- * Errors: -EINVAL for a length or alignment outside the above; -EOPNOTSUPP for
- * an unknown flag; -ENOSPC when the process would exceed out_reservations_max
- * or out_bytes_max; -ENOMEM without memory, address space, room under
- * RLIMIT_AS or the commit limit, or room in the map (vm.max_map_count); -EINTR
- * for a fatal signal; -E2BIG; -EFAULT.
+ * With TRACT_RESERVE_NEAR it lies within [@near - @reach, @near + @reach), cut
+ * at the ends of the address space: of the free ranges there that which is
+ * nearest to @near, found and taken in one step that no other mapping can come
+ * between.  -EADDRNOTAVAIL says that there is none, and nothing else does.
+ *
+ * With TRACT_RESERVE_TRAP every page is committed at first: it may be used at
+ * once, as that of a plain reservation.  A fork copies the states with the
+ * memory: the child's pages keep them as they were at the fork, whatever the
+ * owner does, and have them for ever, as the child has no operations.
+ *
+ * Sizes up to 40, without @near and @reach, are accepted as well.
+ *
+ * Errors: -EINVAL for a length, alignment, near or reach outside the above;
+ * -EOPNOTSUPP for an unknown flag; -ENOSPC when the process would exceed
+ * out_reservations_max or out_bytes_max; -ENOMEM without memory, address space,
+ * room under RLIMIT_AS or the commit limit, or room in the map
+ * (vm.max_map_count); -EADDRNOTAVAIL with TRACT_RESERVE_NEAR only; -EACCES or
+ * -EPERM with TRACT_RESERVE_EXEC where the process may not have memory that is
+ * writable and executable; -EINTR for a fatal signal; -E2BIG; -EFAULT.
  */
 struct tract_reserve {
 	__u32 size;
@@ -134,11 +164,14 @@ struct tract_reserve {
 	__u64 align;
 	__u64 out_address;
 	__u64 out_id;
+	__u64 near;
+	__u64 reach;
 };
 
 /**
  * enum tract_op_code - operations of a batch
- * @TRACT_OP_DECOMMIT: drop the pages; the range reads as zero afterwards.  Takes
+ * @TRACT_OP_DECOMMIT: drop the pages; the range reads as zero afterwards, or, on
+ *	a trapped reservation, is uncommitted.  Takes
  *	no mmap_lock (see TRACT_FEATURE_LOCKLESS_HUGE) and changes no VMA.  A
  *	pinned page behaves as with truncation: the range reads as zero, the
  *	pin keeps its old page.  mlock() has no effect on a reservation, or, on
@@ -152,12 +185,68 @@ struct tract_reserve {
  * @TRACT_OP_POPULATE: fault the range in for writing; contents stay.  Takes
  *	mmap_lock for reading, a bounded piece at a time.  -ENOENT where the
  *	owner has unmapped or replaced a part of the range, -ENOMEM when there
- *	is no memory, -EFAULT where the range may not be written; pages
- *	populated before that stay.
+ *	is no memory, -EFAULT where the range may not be written, for its
+ *	protection or the state of its pages; pages populated before that stay.
+ * @TRACT_OP_COMMIT: the range is no longer uncommitted.
+ * @TRACT_OP_GUARD: drop the pages and set guards.  Else as DECOMMIT, -EBUSY
+ *	included.
+ * @TRACT_OP_UNGUARD: take the guards away.
+ * @TRACT_OP_NODUMP: leave the pages out of core dumps.
+ * @TRACT_OP_DODUMP: no longer leave them out.
+ * @TRACT_OP_DISCARD: drop the pages, and nothing else: what they were they
+ *	stay.  Else as DECOMMIT, -EBUSY included; on a plain reservation the
+ *	two are one.
+ *
+ * COMMIT, GUARD, UNGUARD, NODUMP and DODUMP are for trapped reservations, of
+ * which each page has three bits that each operation on the page leaves alone
+ * but its own:
+ *
+ *   uncommitted   set by DECOMMIT, cleared by COMMIT; clear at first
+ *   guard         set by GUARD, cleared by UNGUARD; clear at first
+ *   nodump        set by NODUMP, cleared by DODUMP; clear at first
+ *
+ * DECOMMIT, GUARD and DISCARD drop the page whatever its bits were, also when
+ * their bit is set already; the others never touch what is in it.  To set what
+ * is set, or clear what is clear, is no error.  So
+ *
+ *   page is              touch     COMMIT   UNGUARD  DECOMMIT  GUARD  DISCARD
+ *   committed            works     as it is as it is unc.      guard  zero
+ *   uncommitted          SIGSEGV   zero     as it is unc.      both   unc.
+ *   guard                SIGSEGV   as it is zero     both      guard  guard
+ *   both                 SIGSEGV   guard    unc.     both      both   both
+ *
+ * where zero is a committed page that reads as zero.  The state of a page that
+ * another thread touches while the operation runs is the one or the other; once
+ * the call has returned it is the new one, and nothing written before is there.
+ *
+ * A touch of a guard or an uncommitted page, be it to read, write or execute,
+ * is a SIGSEGV with si_addr that address and si_code SEGV_MAPERR (SEGV_ACCERR
+ * where mprotect() forbids the access anyway).  A system call that is given such
+ * memory fails with -EFAULT; so do ptrace() and POPULATE.
+ *
+ * In a core dump guards, uncommitted pages and nodump pages are holes, and cost
+ * neither memory nor time, though a nodump page may have been present: the dump
+ * drops it.  While another process uses the same mm, as after vfork(), nothing may
+ * be dropped; a reservation with nodump pages is then left out whole, in dumps of
+ * either process from then on.
+ *
+ * madvise(MADV_DONTNEED) acts as DISCARD, in a child too.
+ *
+ * Ranges of pages cost memory of the kernel (some 50 bytes each, however long
+ * they are), which is charged to the process's memory cgroup: an operation may
+ * fail with -ENOMEM, or with -ENOSPC where the process would have more than the
+ * module parameter states_max allows.  Of a range of more than 32 MiB what went
+ * before stays done.  None of these operations takes mmap_lock or changes a VMA.
  */
 enum tract_op_code {
 	TRACT_OP_DECOMMIT = 1,
-	TRACT_OP_POPULATE = 2
+	TRACT_OP_POPULATE = 2,
+	TRACT_OP_COMMIT = 3,
+	TRACT_OP_GUARD = 4,
+	TRACT_OP_UNGUARD = 5,
+	TRACT_OP_NODUMP = 6,
+	TRACT_OP_DODUMP = 7,
+	TRACT_OP_DISCARD = 8
 };
 
 /* The most operations in one batch. */
@@ -195,7 +284,8 @@ struct tract_op {
  * is malformed the call fails, nothing has been done, @out_completed is 0 and
  * out_result of that operation has the errno too: -EOPNOTSUPP for an unknown
  * op, -ENOENT for an id that is not the caller's, -EINVAL for an offset or
- * length that is unaligned, zero, overflowing or outside.  Otherwise the call
+ * length that is unaligned, zero, overflowing or outside, or an operation that is
+ * not for that kind of reservation.  Otherwise the call
  * returns 0 and each operation has its own result.  Neighbouring ranges of
  * consecutive operations of one kind on one reservation are carried out as one
  * and share their result.  Operations should not overlap; if they do they act
