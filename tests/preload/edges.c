@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: MIT
+/*
+ * One thing at a time: errors, dump flags, what a program does past the preload,
+ * and that taking pieces out of a mapping costs no mappings.
+ */
+#include "preload.h"
+
+#include <stdio.h>
+
+#define RW (PROT_READ | PROT_WRITE)
+#define ANON (MAP_PRIVATE | MAP_ANONYMOUS)
+
+static char *map(size_t pages)
+{
+	return mmap(NULL, pages * PAGE, RW, ANON | MAP_NORESERVE, -1, 0);
+}
+
+/* Is @flag among the VmFlags of the mapping that has @p in it? */
+static bool has_flag(const void *p, const char *flag)
+{
+	FILE *smaps = fopen("/proc/self/smaps", "r");
+	unsigned long start, end;
+	bool here = false, found = false;
+	char line[512];
+
+	while (fgets(line, sizeof(line), smaps)) {
+		if (sscanf(line, "%lx-%lx ", &start, &end) == 2)
+			here = start <= (unsigned long)p &&
+			       (unsigned long)p < end;
+		else if (here && !strncmp(line, "VmFlags:", 8))
+			found = strstr(line, flag);
+	}
+	fclose(smaps);
+	return found;
+}
+
+static bool fails(long ret, int error)
+{
+	return ret == -1 && errno == error;
+}
+
+static void test_errors(void)
+{
+	char *p = map(512);
+
+	tap_ok(fails(munmap(p + 1, PAGE), EINVAL) &&
+		       fails(munmap(p, 0), EINVAL) &&
+		       fails(munmap(p, SIZE_MAX - PAGE), EINVAL),
+	       "munmap of nonsense");
+	tap_ok(fails(mprotect(p + 1, PAGE, RW), EINVAL) &&
+		       fails(mprotect(p, PAGE, 0x1000000), EINVAL) &&
+		       !mprotect(p, 0, RW),
+	       "mprotect of nonsense");
+	tap_ok(fails(madvise(p + 1, PAGE, MADV_DONTNEED), EINVAL) &&
+		       fails(madvise(p, PAGE, 9999), EINVAL) &&
+		       !madvise(p, 0, MADV_DONTNEED),
+	       "madvise of nonsense");
+	tap_ok(fails((long)mremap(p, PAGE, 0, 0), EINVAL) &&
+		       fails((long)mremap(p + 1, PAGE, PAGE, 0), EINVAL) &&
+		       fails((long)mremap(p, PAGE, PAGE, 64), EINVAL),
+	       "mremap of nonsense");
+	tap_ok(fails((long)mmap(NULL, 0, RW, ANON, -1, 0), EINVAL) &&
+		       fails((long)mmap(NULL, SIZE_MAX, RW, ANON, -1, 0),
+			     ENOMEM) &&
+		       fails((long)mmap(NULL, (size_t)1 << 47, RW,
+					ANON | MAP_NORESERVE, -1, 0),
+			     ENOMEM) &&
+		       fails((long)mmap(p + 1, PAGE, RW, ANON | MAP_FIXED, -1,
+					0),
+			     EINVAL) &&
+		       fails((long)mmap(NULL, PAGE, RW, MAP_PRIVATE, -1, 0),
+			     EBADF),
+	       "mmap of nonsense");
+	p[0] = 7;
+	tap_ok(!posix_madvise(p, PAGE, POSIX_MADV_DONTNEED) && p[0] == 7,
+	       "posix_madvise loses nothing");
+	errno = 0;
+	tap_ok(posix_madvise(p, PAGE, 77) == EINVAL && !errno,
+	       "and returns its errors");
+	munmap(p, 512 * PAGE);
+}
+
+static void test_dump(void)
+{
+	char *p = map(600);
+	bool flag;
+
+	memset(p, 1, 600 * PAGE);
+	madvise(p + 100 * PAGE, PAGE, MADV_DONTDUMP);
+	tap_ok(has_flag(p + 100 * PAGE, " dd") && !has_flag(p, " dd"),
+	       "a live page is left out of dumps");
+	madvise(p + 100 * PAGE, PAGE, MADV_DODUMP);
+	tap_ok(!has_flag(p + 100 * PAGE, " dd"), "and put in again");
+	madvise(p + 200 * PAGE, 20 * PAGE, MADV_DONTNEED);
+	madvise(p + 204 * PAGE, 4 * PAGE, MADV_DONTDUMP);
+	flag = has_flag(p + 204 * PAGE, " dd");
+	tap_ok(flag == !preloaded, "a page given up needs no flag");
+	madvise(p + 204 * PAGE, 4 * PAGE, MADV_DONTDUMP);
+	tap_ok(has_flag(p + 204 * PAGE, " dd"), "asked again, it gets one");
+	madvise(p + 300 * PAGE, 4 * PAGE, MADV_DONTNEED);
+	p[301 * PAGE] = 1;
+	madvise(p + 300 * PAGE, 4 * PAGE, MADV_DONTDUMP);
+	tap_ok(has_flag(p + 301 * PAGE, " dd"),
+	       "one that was written since does");
+	madvise(p + 400 * PAGE, 4 * PAGE, MADV_DONTNEED);
+	madvise(p + 402 * PAGE, 4 * PAGE, MADV_DONTDUMP);
+	tap_ok(has_flag(p + 405 * PAGE, " dd"), "and one beside it");
+	munmap(p, 600 * PAGE);
+}
+
+/* What is done by system calls of the program's own. */
+static void test_past(void)
+{
+	char *p = map(64), *file;
+	int fd = memfd_create("past", MFD_CLOEXEC);
+
+	if (ftruncate(fd, 4 * PAGE) || pwrite(fd, "x", 1, 0) != 1)
+		tap_note("memfd: %s", strerror(errno));
+	memset(p, 1, 64 * PAGE);
+	syscall(SYS_mprotect, p + 8 * PAGE, PAGE, PROT_NONE);
+	tap_ok(!mprotect(p + 8 * PAGE, PAGE, RW) && peek(p + 8 * PAGE) == 1,
+	       "a protection set past us is changed");
+	syscall(SYS_munmap, p + 16 * PAGE, 4 * PAGE);
+	file = (char *)syscall(SYS_mmap, p + 16 * PAGE, 4 * PAGE, PROT_READ,
+			       MAP_SHARED | MAP_FIXED, fd, 0);
+	tap_ok(file == p + 16 * PAGE && *file == 'x', "a file past us");
+	tap_ok(!munmap(file, 4 * PAGE) && peek(file) == FAULT,
+	       "is unmapped as it should be");
+	syscall(SYS_munmap, p + 32 * PAGE, 4 * PAGE);
+	syscall(SYS_mmap, p + 32 * PAGE, 4 * PAGE, PROT_READ,
+		MAP_SHARED | MAP_FIXED, fd, 0);
+	file = mmap(p + 32 * PAGE, 4 * PAGE, RW, ANON | MAP_FIXED, -1, 0);
+	tap_ok(file == p + 32 * PAGE && *file == 0 && poke(file, 9) &&
+		       *file == 9,
+	       "and mapped over");
+	syscall(SYS_munmap, p + 40 * PAGE, 4 * PAGE);
+	tap_ok(fails(madvise(p + 40 * PAGE, 4 * PAGE, MADV_DONTNEED), ENOMEM),
+	       "a gap made past us is seen by madvise");
+	tap_ok(fails(mprotect(p + 40 * PAGE, 4 * PAGE, PROT_READ), ENOMEM),
+	       "and by mprotect");
+	tap_ok(!munmap(p + 40 * PAGE, 4 * PAGE), "unmapping it is no error");
+	syscall(SYS_munmap, p, 64 * PAGE);
+	file = mmap(p, 4 * PAGE, PROT_READ, MAP_SHARED, fd, 0);
+	tap_ok(file == p && !madvise(file, 4 * PAGE, MADV_DONTNEED) &&
+		       *file == 'x' && !munmap(file, 4 * PAGE) &&
+		       peek(file) == FAULT,
+	       "all of it unmapped past us, a file takes its place");
+	close(fd);
+}
+
+static void test_holes(void)
+{
+	size_t pages = 4096, i, bad = 0;
+	char *p = map(pages), *q;
+	long before, after;
+
+	memset(p, 1, pages * PAGE);
+	before = process_vmas();
+	for (i = 1; i < pages; i += 4)
+		bad += munmap(p + i * PAGE, 2 * PAGE) != 0;
+	after = process_vmas();
+	tap_ok(!bad, "%zu pieces unmapped, %zu errors", pages / 4, bad);
+	if (preloaded)
+		tap_ok(after <= before + 2, "mappings %ld, before %ld", after,
+		       before);
+	else
+		tap_ok(after >= before + 1000, "mappings %ld, before %ld",
+		       after, before);
+	for (i = 0; i < pages; i++)
+		bad += i % 4 == 1 || i % 4 == 2 ?
+			       holes_fault && peek(p + i * PAGE) != FAULT :
+			       p[i * PAGE] != 1;
+	tap_ok(!bad, "what remains is there, what is gone faults");
+	q = map(2);
+	tap_ok(!preloaded || (q > p && q < p + pages * PAGE),
+	       "the next mapping takes a hole");
+	tap_ok(!q[0] && !q[2 * PAGE - 1] && poke(q, 1), "which is zero");
+	munmap(q, 2 * PAGE);
+	munmap(p, pages * PAGE);
+	tap_ok(peek(p) == FAULT && peek(p + 2000 * PAGE) == FAULT &&
+		       process_vmas() <= before + 2,
+	       "unmapped whole, nothing stays: %ld", process_vmas());
+}
+
+static void test_guards(void)
+{
+	size_t pages = 4096, i, bad = 0;
+	char *p = map(pages);
+	long before = process_vmas(), after;
+
+	memset(p + 2048 * PAGE, 1, 1024 * PAGE);
+	for (i = 0; i < pages; i += 4)
+		bad += mprotect(p + i * PAGE, PAGE, PROT_NONE) != 0;
+	after = process_vmas();
+	tap_ok(!bad, "%zu guards, %zu errors", pages / 4, bad);
+	if (preloaded && holes_fault)
+		tap_ok(after <= before + 2 + 1024 / 4 * 2,
+		       "mappings %ld, before %ld: only pages with contents",
+		       after, before);
+	else
+		tap_ok(after > before + 1500, "mappings %ld, before %ld", after,
+		       before);
+	for (i = 0; i < pages; i += 4)
+		bad += peek(p + i * PAGE) != FAULT ||
+		       peek(p + (i + 1) * PAGE) == FAULT;
+	tap_ok(!bad, "each faults, and its neighbour does not");
+	for (i = 0; i < pages; i += 4)
+		bad += mprotect(p + i * PAGE, PAGE, RW) != 0 ||
+		       peek(p + i * PAGE) != (i >= 2048 && i < 3072);
+	tap_ok(!bad, "taken away, contents are what they were");
+	tap_ok(process_vmas() <= before + 2, "mappings %ld", process_vmas());
+	munmap(p, pages * PAGE);
+}
+
+/* The map is full: madvise() says so for ever, and callers never end. */
+static void test_storm(void)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+			 offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ, SYS_madvise, 0, 3),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+			 offsetof(struct seccomp_data, args[2])),
+		BPF_JUMP(BPF_JMP | BPF_JEQ, MADV_DODUMP, 0, 1),
+		BPF_STMT(BPF_RET, SECCOMP_RET_ERRNO | EAGAIN),
+		BPF_STMT(BPF_RET, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = { ARRAY_SIZE(code), code };
+	/* Small, and charged: none of ours. */
+	char *p = mmap(NULL, PAGE, RW, ANON, -1, 0), *q = map(512);
+	double start = process_now();
+	int tries = 0;
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
+	    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program)) {
+		tap_skip("no seccomp filters");
+		return;
+	}
+	while (madvise(p, PAGE, MADV_DODUMP) && errno == EAGAIN && tries < 1000)
+		tries++;
+	if (!preloaded) {
+		tap_ok(tries == 1000,
+		       "without the preload it goes on for ever");
+		return;
+	}
+	tap_ok(!tries && errno == ENOMEM && process_now() - start < 5,
+	       "a full map is ENOMEM after %d tries", tries);
+	tap_ok(!madvise(q + PAGE, PAGE, MADV_DODUMP),
+	       "where it is ours the kernel is not asked");
+}
+
+int main(int argc, char **argv)
+{
+	tap_start(argc, argv, 60);
+	preload_start();
+	test_errors();
+	test_dump();
+	test_past();
+	test_holes();
+	test_guards();
+	test_storm();
+	return tap_done();
+}
