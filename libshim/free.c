@@ -59,14 +59,10 @@ void tract__free_touched(struct span *span, void *p)
 
 void tract__free_small_slow(struct span *span, void *p)
 {
-	uint64_t index = span_index(span, p);
-
-	if (unlikely(index >= span->block_count))
-		tract__report_corruption("invalid free", p);
 	if (span_owner(span) == tract__thread_heap)
 		tract__free_touched(span, p);
 	else
-		tract__remote_free(span, index);
+		tract__remote_free(span, p);
 }
 
 void tract__free_event(struct span *span)

@@ -157,11 +157,11 @@ static noinline void free_by_pagemap(void *p)
 		tract__report_corruption("invalid free", p);
 }
 
-/* @span would be that of @p if it had an owner. */
+/* Of a small span's first unit if it has an owner; else there is the map. */
 static noinline void free_not_own(void *p, struct span *span)
 {
-	if (span_owner(span) == tract__thread_heap)
-		tract__free_touched(span, p);
+	if (span_owner(span))
+		tract__free_small_slow(span, p);
 	else
 		free_by_pagemap(p);
 }

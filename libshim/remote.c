@@ -147,7 +147,7 @@ static void add_freed(struct span *span, uint64_t bits)
 		make_ready(span);
 }
 
-static void tell(struct batch *batch)
+static noinline void tell(struct batch *batch)
 {
 	uint64_t bits = read_once(&batch->bits);
 	struct span *span = batch->span;
@@ -183,13 +183,16 @@ static void free_directly(struct span *span, uint64_t index)
 	add_freed(span, bit);
 }
 
-/* How many frees may be kept from a span before they could change its state. */
+/*
+ * How many frees may be kept from a span before they could change its state: it
+ * gets room again, or, having that, is empty.
+ */
 static uint32_t frees_left(const struct span *span)
 {
 	uint32_t freed = read_once(&span->remote_freed);
 	uint32_t left = read_once(&span->countdown);
 
-	if (read_once(&span->state) != SPAN_FULL)
+	if (read_once(&span->state) != SPAN_FULL || left <= freed)
 		left += read_once(&span->used_base);
 	if (left <= freed)
 		return 1;
@@ -205,7 +208,8 @@ static bool become_gatherer(struct heap *heap, struct span *span)
 					   __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
 }
 
-static void begin_batch(struct heap *heap, struct batch *batch, uint64_t index)
+static noinline void begin_batch(struct heap *heap, struct batch *batch,
+				 uint64_t index)
 {
 	struct span *span = batch->span;
 	uint32_t left = frees_left(span);
@@ -238,19 +242,23 @@ static noinline void free_elsewhere(struct batch *batch, struct span *span,
 /* A thread that can have no heap any more gathers nothing. */
 static cold void free_without_heap(struct span *span, uint64_t index)
 {
-	if (tract__heap_get())
-		tract__remote_free(span, index);
-	else
-		free_directly(span, index);
+	struct heap *heap = tract__heap_get();
+
+	if (heap)
+		tract__heap_set_region(heap, span);
+	free_directly(span, index);
 }
 
-void tract__remote_free(struct span *span, uint64_t index)
+void tract__remote_free(struct span *span, const void *p)
 {
 	struct heap *heap = tract__thread_heap;
+	uint64_t index = span_index(span, p);
 	uint64_t bit = 1ull << index % 64;
 	struct batch *batch;
 	uint64_t bits;
 
+	if (unlikely(index >= span->block_count))
+		tract__report_corruption("invalid free", p);
 	if (unlikely(heap == &tract__empty_heap)) {
 		free_without_heap(span, index);
 		return;

@@ -20,8 +20,8 @@
  */
 #define REMOTE_CROSSING (4 * BATCH_FREES)
 
-/* Frees block @index of @span, which another heap owns. */
-void tract__remote_free(struct span *span, uint64_t index);
+/* Frees the block @p of @span, which another heap owns. */
+void tract__remote_free(struct span *span, const void *p);
 
 /*
  * Has some thread gathered block @index of @span?  Exact when that free came
