@@ -6,6 +6,7 @@
 #   make lint       style of both sides, the UAPI header, shell scripts
 #   make bench      benchmark programs under each allocator, and their report;
 #                   BENCH_OPTIONS= of tests/bench/report, PEERS= more allocators
+#   make bench-acceptance   what was asked of the allocator, figure by figure
 #   make bench-publish   puts that report into docs/bench/ and README.md
 #   make bench-vm   the decommit benchmark, on stock kernels in VMs
 #   make install    libraries, tractctl, header, man pages under PREFIX
@@ -68,7 +69,7 @@ ASAN_FLAGS := -fsanitize=address,undefined -fno-sanitize-recover=all \
 TSAN_FLAGS := -fsanitize=thread -Wno-tsan
 
 .PHONY: all module check lint bench bench-build bench-publish bench-vm install clean
-.PHONY: tests
+.PHONY: tests bench-larson bench-acceptance
 
 all: $(O)/libtract.so $(O)/libtract-vm.so $(O)/tractctl
 
@@ -98,18 +99,18 @@ $(O)/obj/ctl/%.o: ctl/%.c
 $(O)/tests/unit/%: tests/unit/%.c $(filter-out %/override.o,$(SHIM_OBJ)) \
 		   $(VM_TABLES:%.c=$(O)/obj/%.o) $(HEADERS)
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) -Ilibshim -Ilibvm -Ikmod $(STD) $(WARNINGS) $(CFLAGS) -o $@ \
+	$(CC) $(CPPFLAGS) -Ilibshim -Ilibvm -Ikmod -Itests $(STD) $(WARNINGS) $(CFLAGS) -o $@ \
 		$(filter %.c %.o,$^) $$(pkg-config --cflags --libs check) -pthread
 
 $(O)/asan/%: tests/unit/%.c $(SANITIZED_SRC) $(HEADERS)
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) -Ilibshim -Ilibvm -Ikmod $(STD) $(WARNINGS) $(CFLAGS) \
+	$(CC) $(CPPFLAGS) -Ilibshim -Ilibvm -Ikmod -Itests $(STD) $(WARNINGS) $(CFLAGS) \
 		$(ASAN_FLAGS) -ftls-model=initial-exec -fno-builtin -o $@ $(filter %.c,$^) \
 		$$(pkg-config --cflags --libs check) -pthread
 
 $(O)/tsan/%: tests/unit/%.c $(SANITIZED_SRC) $(HEADERS)
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) -Ilibshim -Ilibvm -Ikmod $(STD) $(WARNINGS) $(CFLAGS) \
+	$(CC) $(CPPFLAGS) -Ilibshim -Ilibvm -Ikmod -Itests $(STD) $(WARNINGS) $(CFLAGS) \
 		$(TSAN_FLAGS) -fno-builtin -o $@ $(filter %.c,$^) \
 		$$(pkg-config --cflags --libs check) -pthread
 
@@ -163,6 +164,13 @@ bench-build: all $(BENCH) $(UNCHECKED)
 
 bench: bench-build
 	tests/bench/report $(BENCH_OPTIONS)
+
+bench-larson: bench-build
+	tests/bench/acceptance --only 6
+
+# All that was asked of the allocator; the soak alone takes 20 minutes.
+bench-acceptance: bench-build $(API) $(ASAN) $(TSAN)
+	tests/bench/acceptance
 
 # Into docs/bench/ and README.md goes what 'make bench' has written.
 bench-publish:

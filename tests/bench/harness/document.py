@@ -24,7 +24,17 @@ def machine(report):
             "figures are medians, in brackets the ratio to the best of the row.")
 
 
-def page(report, plots=()):
+def acceptance(figures):
+    """What tests/bench/acceptance has found."""
+    lines = []
+    for one in figures:
+        verdict = "held" if one["held"] else "**missed**"
+        lines += [f"### {one['title']}: {verdict}", "", *(f"- {t}" for t in one["found"]),
+                  ""]
+    return lines
+
+
+def page(report, plots=(), figures=()):
     """All tables."""
     lines = ["<!-- SPDX-License-Identifier: MIT -->",
              "# Benchmarks of the malloc family", "", machine(report), "",
@@ -63,6 +73,9 @@ def page(report, plots=()):
             if path:
                 lines += [f"`{function}` of tract, {len(path)} instructions:", "",
                           "```", *path, "```", ""]
+    if figures:
+        lines += ["## What was asked", "", "By `tests/bench/acceptance`.", "",
+                  *acceptance(figures)]
     failed = tables.complaints(report)
     if failed:
         lines += ["## Failures", ""]

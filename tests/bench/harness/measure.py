@@ -35,19 +35,18 @@ class Place:
         return os.path.join(self.sources, "real", name)
 
 
-def checked(said, status, errors):
-    """Its output, if it ended well under the allocator that it was to have."""
+def check(status, errors):
+    """Has it ended well, under the allocator that it was to have?"""
     # The dynamic linker says so when it could not preload, and goes on.
     if "cannot be preloaded" in errors:
         raise Failure("the library cannot be preloaded")
     if status:
         raise Failure(f"status {status}: {errors.strip()[-300:]}")
-    return said
 
 
-def finish(command, variables, timeout, stdin=None, cwd=None):
+def outputs(words, variables, timeout, stdin=None, cwd=None):
     """Runs a command to its end, or ends it and all that it started."""
-    with subprocess.Popen(command, env=variables, text=True, cwd=cwd,
+    with subprocess.Popen(words, env=variables, text=True, cwd=cwd,
                           stdin=stdin or subprocess.DEVNULL,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                           start_new_session=True) as process:
@@ -57,7 +56,13 @@ def finish(command, variables, timeout, stdin=None, cwd=None):
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
             raise Failure(f"no end within {timeout} s") from late
-    return checked(said, process.returncode, errors)
+    check(process.returncode, errors)
+    return said, errors
+
+
+def finish(words, variables, timeout, stdin=None, cwd=None):
+    """The same, if only what it says matters."""
+    return outputs(words, variables, timeout, stdin, cwd)[0]
 
 
 def own(place, allocator, name, arguments):
@@ -157,7 +162,7 @@ class Server:
                 raise Failure("the server does not end")
             time.sleep(0.01)
         self.process.returncode = os.waitstatus_to_exitcode(status)
-        checked("", 0, self.said())
+        check(0, self.said())
         if self.process.returncode not in statuses:
             raise Failure(f"the server ended with {self.process.returncode}: "
                           + self.said())
