@@ -54,6 +54,8 @@ ABI := $(patsubst %.c,$(O)/%,$(wildcard tests/abi/*.c))
 PRELOAD := $(patsubst %.c,$(O)/%,$(wildcard tests/preload/*.c))
 STRESS := $(patsubst %.c,$(O)/%,$(wildcard tests/stress/*.c))
 FAULT := $(patsubst %.c,$(O)/%,$(wildcard tests/fault/*.c))
+EXAMPLES := $(patsubst %.c,$(O)/%,$(wildcard tests/examples/*.c))
+MODEL := $(patsubst %.c,$(O)/%,$(wildcard tests/model/*.c))
 UNIT := $(patsubst %.c,$(O)/%,$(wildcard tests/unit/test_*.c))
 
 # The same logic under the sanitizers: it is linked directly, without
@@ -73,7 +75,8 @@ TSAN_FLAGS := -fsanitize=thread -Wno-tsan
 
 all: $(O)/libtract.so $(O)/libtract-vm.so $(O)/tractctl
 
-tests: $(API) $(ABI) $(PRELOAD) $(STRESS) $(FAULT) $(UNIT) $(BENCH) $(O)/tests/vm/smoke
+tests: $(API) $(ABI) $(PRELOAD) $(STRESS) $(FAULT) $(MODEL) \
+       $(EXAMPLES) $(UNIT) $(BENCH) $(O)/tests/vm/smoke
 
 $(O)/libtract.so: $(SHIM_OBJ) libshim/libtract.map
 	$(CC) $(CFLAGS) $(SHIM_LDFLAGS) $(LDFLAGS) -o $@ $(SHIM_OBJ)
@@ -113,6 +116,12 @@ $(O)/tsan/%: tests/unit/%.c $(SANITIZED_SRC) $(HEADERS)
 	$(CC) $(CPPFLAGS) -Ilibshim -Ilibvm -Ikmod -Itests $(STD) $(WARNINGS) $(CFLAGS) \
 		$(TSAN_FLAGS) -fno-builtin -o $@ $(filter %.c,$^) \
 		$$(pkg-config --cflags --libs check) -pthread
+
+# As a program of another is: linked with the library.
+$(O)/tests/examples/%: tests/examples/%.c $(O)/libtract.so
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(STD) $(WARNINGS) $(CFLAGS) -MMD -MP -o $@ $< \
+		-L$(O) -ltract -Wl,-rpath,'$$ORIGIN/../..'
 
 # Every other test and benchmark is one file that needs nothing of ours but
 # headers; those of tests/api that use the C API say so by their name.
