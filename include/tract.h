@@ -222,6 +222,84 @@ void tract_stack_pool_trim(struct tract_stack_pool *pool);
 /** tract_stack_pool_destroy() - unmap a pool, stacks in use included */
 void tract_stack_pool_destroy(struct tract_stack_pool *pool);
 
+/*
+ * Volatile memory: what a program can do without, and would rather keep.
+ *
+ * Memory that is offered may lose its contents at any time from then on, without
+ * a word; taken back, it says whether it did.  Both are stores to the program's
+ * own memory, no system calls.  Without the module nobody notices that memory is
+ * short; then what is offered goes by tract_offer()'s rules for age, or by
+ * malloc_trim(0), and otherwise stays.
+ *
+ * A part is what the two functions take: it starts in a block of more than
+ * 32 KiB from any function of the malloc family or from tract_cache_alloc(), at
+ * a multiple of TRACT_UNIT_SIZE, as such blocks do; its length is a multiple of
+ * that too, unless it ends with the block, which then takes along the rest of
+ * its last unit.
+ *
+ * A part that is offered must be neither read nor written; it may be offered
+ * again, freed with its block, or cut off by realloc(), whose copy of it, if it
+ * makes one, is undefined.  Different threads may use different parts at the same
+ * time; who offers and takes back the same one takes turns.  After fork() what was
+ * offered is lost to the child: it gets TRACT_PURGED for it.
+ */
+
+/** TRACT_UNIT_SIZE - grain of volatile memory, in bytes */
+#define TRACT_UNIT_SIZE ((size_t)65536)
+
+/**
+ * enum tract_reclaimed - what became of memory that had been offered
+ * @TRACT_INTACT: nothing: all contents are as they were
+ * @TRACT_PARTLY: some units read as zero, the others are as they were
+ * @TRACT_PURGED: all of it reads as zero
+ */
+enum tract_reclaimed {
+	TRACT_INTACT = 0,
+	TRACT_PARTLY = 1,
+	TRACT_PURGED = 2
+};
+
+/**
+ * tract_cache_alloc() - a block for what can be had again
+ * @size: bytes, rounded up to units; not 0
+ *
+ * As from aligned_alloc(TRACT_UNIT_SIZE, size), to be freed by free(); but parts
+ * of it that are offered go only when memory is short (of the machine, or of the
+ * memory cgroup the process was in), or by malloc_trim(0), and never for their
+ * age.  What of it is freed goes back at once.
+ *
+ * Return: the block, or NULL with errno ENOMEM, or EINVAL for a size of 0.
+ */
+void *tract_cache_alloc(size_t size);
+
+/**
+ * tract_offer() - say that memory may be dropped
+ * @p: start of a part
+ * @size: its length in bytes
+ *
+ * Units of it that are offered already stay so.  In a block of the malloc family
+ * a unit goes about decay_ms (see TRACT_OPTIONS in libtract(3)) after it was
+ * offered, as free memory does; in one of tract_cache_alloc() when memory is
+ * short.
+ *
+ * Return: 0, or -1 with errno EINVAL when [p, p + size) is no part of a live
+ * block.
+ */
+int tract_offer(void *p, size_t size);
+
+/**
+ * tract_reclaim() - take memory back that was offered
+ * @p: start of a part
+ * @size: its length in bytes
+ *
+ * Units that were not offered count as intact.  Waits for a purge of some unit
+ * that is under way, a few microseconds as a rule.
+ *
+ * Return: enum tract_reclaimed, or -1 with errno EINVAL as above, EAGAIN when
+ * that purge did not end within half a second; all is as it was then.
+ */
+int tract_reclaim(void *p, size_t size);
+
 #ifdef __cplusplus
 }
 #endif

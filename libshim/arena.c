@@ -1,19 +1,49 @@
 // SPDX-License-Identifier: MIT
 #include "arena.h"
 
+#include <errno.h>
+
 #include "backend.h"
+#include "fit.h"
 #include "meta.h"
 #include "pagemap.h"
+#include "quick.h"
 #include "region.h"
+#include "sys.h"
 
 struct arena tract__arena;
 
 static void init(void)
 {
-	tract__runs_init(&tract__arena.dirty);
-	tract__runs_init(&tract__arena.clean);
-	list_init(&tract__arena.age);
+	for (int i = 0; i < POOLS; i++) {
+		tract__runs_init(&tract__arena.free[i].dirty);
+		tract__runs_init(&tract__arena.free[i].clean);
+	}
 	tract__arena.initialised = true;
+}
+
+/*
+ * A child that was made without our fork handler finds out here, before it
+ * believes its copies of the maps.
+ */
+static cold void forget_maps(void)
+{
+	for (unsigned int r = 0; r < tract__arena.region_count; r++)
+		if (tract__arena.regions[r].bound)
+			tract__region_forget(&tract__arena.regions[r]);
+	tract__arena.process = tract__backend_process();
+}
+
+static void arena_lock(void)
+{
+	lock_acquire(&tract__arena.lock);
+	if (unlikely(backend_is_forked(tract__arena.process)))
+		forget_maps();
+}
+
+static void arena_unlock(void)
+{
+	lock_release(&tract__arena.lock);
 }
 
 static void count_taken(size_t units)
@@ -24,103 +54,138 @@ static void count_taken(size_t units)
 
 	tract__arena.flow.given -= again;
 	tract__arena.flow.retaken[0] += again;
+	tract__arena.used_units += units;
 }
 
-static struct span *find(size_t units)
+static void count_given(size_t units)
 {
-	struct span *span = tract__runs_find(&tract__arena.dirty, units);
+	tract__arena.flow.given += units;
+	tract__arena.used_units -= units;
+}
 
-	return span ? span : tract__runs_find(&tract__arena.clean, units);
+/* There is no run for that many units: address space is had, or found again. */
+static cold struct span *make_room(enum pool pool, size_t units, size_t align,
+				   bool *busy)
+{
+	size_t more = units + (align > UNIT_SIZE ? align / UNIT_SIZE - 1 : 0);
+	struct span *span = NULL;
+
+	if (tract__fit_settle())
+		span = tract__fit(pool, units, 0, align, busy);
+	if (!span &&
+	    (!tract__region_add(pool, more) ||
+	     (tract__region_release_free() && !tract__region_add(pool, more))))
+		span = tract__fit(pool, units, 0, align, busy);
+	return span;
+}
+
+/*
+ * Memory that is just being purged is waited for only when there is no other, for
+ * half a second in all.
+ */
+#define BUSY_TRIES 7
+
+static void arena_pause(int tries)
+{
+	arena_unlock();
+	tract__sys_sleep_us(100l << 2 * tries);
+	arena_lock();
+}
+
+static struct span *alloc(enum pool pool, size_t units, size_t spare,
+			  size_t align)
+{
+	for (int tries = 0;; tries++) {
+		bool busy = false;
+		struct span *span =
+			tract__fit(pool, units, spare, align, &busy);
+
+		if (likely(span))
+			return span;
+		span = make_room(pool, units, align, &busy);
+		if (span || !busy || tries == BUSY_TRIES)
+			return span;
+		arena_pause(tries);
+	}
+}
+
+static struct span *alloc_from(enum pool pool, size_t units, size_t spare,
+			       size_t align, enum span_kind kind)
+{
+	struct span *span;
+
+	if (units + align / UNIT_SIZE > UINT32_MAX)
+		return NULL;
+	arena_lock();
+	if (unlikely(!tract__arena.initialised))
+		init();
+	span = NULL;
+	if (quick_keeps(units) && pool == POOL_HEAP && !spare &&
+	    align <= UNIT_SIZE)
+		span = tract__quick_alloc(units);
+	if (!span)
+		span = alloc(pool, units, spare, align);
+	if (likely(span)) {
+		span->kind = (uint8_t)kind;
+		count_taken(span->units);
+		tract__arena.allocated++;
+	}
+	arena_unlock();
+	return span;
 }
 
 struct span *tract__arena_alloc(size_t units, size_t spare, size_t align,
 				enum span_kind kind)
 {
-	size_t slack = align > UNIT_SIZE ? align / UNIT_SIZE - 1 : 0;
-	struct span *span;
-	size_t skip;
-	bool dirty;
+	return alloc_from(POOL_HEAP, units, spare, align, kind);
+}
 
-	if (units + slack > UINT32_MAX)
-		return NULL;
-	lock_acquire(&tract__arena.lock);
-	if (unlikely(!tract__arena.initialised))
-		init();
-	span = spare ? tract__runs_find(&tract__arena.clean,
-					units + slack + spare) :
-		       NULL;
-	if (span)
-		units += spare;
-	else
-		span = find(units + slack);
-	if (!span && (!tract__region_add(units + slack) ||
-		      (tract__region_release_free() &&
-		       !tract__region_add(units + slack))))
-		span = find(units + slack);
-	if (span) {
-		dirty = span->kind == SPAN_DIRTY;
-		tract__region_take(span);
-		skip = slack ? (align_up((uintptr_t)span->base, align) -
-				(uintptr_t)span->base) /
-				       UNIT_SIZE :
-			       0;
-		span = tract__region_carve(span, skip, units, dirty);
-		span->kind = (uint8_t)kind;
-		tract__arena.used_units += units;
-		count_taken(units);
-		tract__arena.allocated++;
-	}
-	lock_release(&tract__arena.lock);
-	return span;
+struct span *tract__arena_alloc_cache(size_t units)
+{
+	return alloc_from(POOL_CACHE, units, 0, 0, SPAN_LARGE);
 }
 
 void tract__arena_free(struct span *span)
 {
+	struct region *region = region_of(span);
 	size_t units = span->units;
 
-	lock_acquire(&tract__arena.lock);
+	arena_lock();
 	if (span->kind == SPAN_SMALL)
 		tract__meta_free_bits(span->free_bits, 2 * span->words);
-	tract__pagemap_set(span->base, span->kind == SPAN_SMALL ? units : 1,
-			   NULL);
+	/* Of a large block elsewhere only the first unit was entered. */
+	tract__pagemap_set(
+		span->base,
+		span->kind == SPAN_SMALL || region->pool == POOL_CACHE ? units :
+									 1,
+		NULL);
 	span->kind = SPAN_NONE;
-	tract__arena.used_units -= units;
-	tract__arena.flow.given += units;
+	count_given(units);
 	tract__arena.freed++;
-	tract__region_give_back(region_of(span), index_of(span), units,
-				span->dirty_units);
-	lock_release(&tract__arena.lock);
+	if (quick_keeps(units) && span->dirty_units == units &&
+	    region->pool == POOL_HEAP) {
+		region_offer(region, index_of(span), units);
+		tract__quick_free(span);
+	} else {
+		tract__region_give_back(region, index_of(span), units,
+					span->dirty_units);
+	}
+	arena_unlock();
 }
 
 bool tract__arena_grow(struct span *span, size_t units)
 {
-	struct region *region = region_of(span);
-	struct span *after;
-	size_t extra;
-	bool dirty;
+	size_t extra = units - span->units;
+	bool grown;
 
 	if (units <= span->units)
 		return true;
-	lock_acquire(&tract__arena.lock);
-	after = span + span->units;
-	extra = units - span->units;
-	if (index_of(span) + units > region->units ||
-	    (after->kind != SPAN_DIRTY && after->kind != SPAN_CLEAN) ||
-	    after->units < extra) {
-		lock_release(&tract__arena.lock);
-		return false;
-	}
-	dirty = after->kind == SPAN_DIRTY;
-	tract__region_take(after);
-	tract__region_carve(after, 0, extra, dirty);
-	/* One mark serves for all: what is before a dirty part counts as such. */
-	if (dirty)
-		span->dirty_units = (uint32_t)units;
-	span->units = (uint32_t)units;
-	tract__arena.used_units += extra;
-	count_taken(extra);
-	lock_release(&tract__arena.lock);
-	return true;
+	arena_lock();
+	grown = tract__fit_grow(span, units);
+	if (grown)
+		count_taken(extra);
+	arena_unlock();
+	return grown;
 }
 
 void tract__arena_shrink(struct span *span, size_t units)
@@ -130,16 +195,78 @@ void tract__arena_shrink(struct span *span, size_t units)
 
 	if (!extra)
 		return;
-	lock_acquire(&tract__arena.lock);
+	arena_lock();
 	dirty = span->dirty_units > units ? span->dirty_units - units : 0;
 	span->units = (uint32_t)units;
 	if (span->dirty_units > units)
 		span->dirty_units = (uint32_t)units;
-	tract__arena.used_units -= extra;
-	tract__arena.flow.given += extra;
+	count_given(extra);
+	tract__pagemap_set(span->base + units * UNIT_SIZE,
+			   region_of(span)->pool == POOL_CACHE ? extra : 0,
+			   NULL);
 	tract__region_give_back(region_of(span), index_of(span) + units, extra,
 				dirty);
-	lock_release(&tract__arena.lock);
+	arena_unlock();
+}
+
+/* The headers inside a run have no kind. */
+struct span *tract__arena_find(const void *p, size_t *unit)
+{
+	struct span *span = NULL;
+
+	arena_lock();
+	for (unsigned int r = 0; r < tract__arena.region_count && !span; r++) {
+		struct region *region = &tract__arena.regions[r];
+		size_t offset =
+			(size_t)((const char *)p - region->reservation.base);
+
+		if (!region->units || offset >= region->reservation.length)
+			continue;
+		span = &region->spans[offset / UNIT_SIZE];
+		for (*unit = 0; span > region->spans && !span->kind; ++*unit)
+			span--;
+	}
+	arena_unlock();
+	return span && span->kind == SPAN_LARGE && *unit < span->units ? span :
+									 NULL;
+}
+
+void tract__arena_offer(struct span *span, size_t first, size_t units)
+{
+	arena_lock();
+	region_offer(region_of(span), index_of(span) + first, units);
+	arena_unlock();
+}
+
+int tract__arena_reclaim(struct span *span, size_t first, size_t units,
+			 size_t *purged)
+{
+	struct region *region = region_of(span);
+	struct taken taken;
+	bool done;
+
+	first += index_of(span);
+	arena_lock();
+	tract__region_discard_lost(region, first, units);
+	done = tract__purge_map_take(&region->map, first, units, &taken);
+	for (int tries = 0; !done && tries < BUSY_TRIES; tries++) {
+		arena_pause(tries);
+		done = tract__purge_map_take(&region->map, first, units,
+					     &taken);
+	}
+	arena_unlock();
+	*purged = taken.gone;
+	return done ? 0 : -EAGAIN;
+}
+
+void tract__arena_purge(struct span *span)
+{
+	tract__purge_range(region_of(span), index_of(span), span->units);
+}
+
+bool tract__arena_is_cache(const struct span *span)
+{
+	return region_of(span)->pool == POOL_CACHE;
 }
 
 bool tract__arena_alloc_bits(struct span *span, unsigned int words)
@@ -176,26 +303,51 @@ static size_t count_reservations(void)
 	return n;
 }
 
+/* Bytes in free runs that are not given back. */
+static size_t count_dirty(const struct region *region)
+{
+	size_t dirty = 0;
+	size_t step;
+
+	for (size_t i = 0; i < region->units; i += step) {
+		const struct span *span = &region->spans[i];
+
+		step = span->kind == SPAN_NONE ? 1 : span->units;
+		if (span->kind == SPAN_DIRTY || span->kind == SPAN_NONE)
+			dirty += tract__purge_map_count(&region->map, i, step);
+	}
+	return dirty * UNIT_SIZE;
+}
+
 void tract__arena_stats(struct arena_stats *stats)
 {
-	lock_acquire(&tract__arena.lock);
+	uint64_t purged = 0;
+
+	arena_lock();
 	*stats = (struct arena_stats){
 		.reservations = count_reservations(),
 		.reserved_bytes = tract__arena.reserved_units * UNIT_SIZE,
 		.span_bytes = tract__arena.used_units * UNIT_SIZE,
-		.dirty_bytes = tract__arena.dirty.units * UNIT_SIZE,
 		.metadata_bytes = tract__meta_mapped(),
-		.purged_bytes = tract__arena.purged_units * UNIT_SIZE,
 		.purges = tract__arena.purges,
 		.runs_allocated = tract__arena.allocated,
 		.runs_freed = tract__arena.freed,
 	};
-	lock_release(&tract__arena.lock);
+	purged = tract__arena.purged_before;
+	for (unsigned int r = 0; r < tract__arena.region_count; r++) {
+		const struct region *region = &tract__arena.regions[r];
+
+		stats->dirty_bytes += count_dirty(region);
+		purged +=
+			region->purged + read_once(&region->map.header->purged);
+	}
+	stats->purged_bytes = purged * UNIT_SIZE;
+	arena_unlock();
 }
 
 void tract__arena_visit(void (*visit)(struct span *span, void *arg), void *arg)
 {
-	lock_acquire(&tract__arena.lock);
+	arena_lock();
 	for (unsigned int r = 0; r < tract__arena.region_count; r++) {
 		struct region *region = &tract__arena.regions[r];
 		size_t i = 0;
@@ -203,14 +355,12 @@ void tract__arena_visit(void (*visit)(struct span *span, void *arg), void *arg)
 		while (i < region->units) {
 			struct span *span = &region->spans[i];
 
-			if (span->kind == SPAN_SMALL ||
-			    span->kind == SPAN_LARGE)
+			if (span->kind != SPAN_NONE && !is_free_run(span))
 				visit(span, arg);
-			/* A run that is being purged has no kind: by the unit. */
 			i += span->kind == SPAN_NONE ? 1 : span->units;
 		}
 	}
-	lock_release(&tract__arena.lock);
+	arena_unlock();
 }
 
 void tract__arena_fork_prepare(void)
@@ -228,5 +378,6 @@ void tract__arena_fork_parent(void)
 void tract__arena_fork_child(void)
 {
 	tract__backend_fork_child();
+	forget_maps();
 	lock_reset(&tract__arena.lock);
 }

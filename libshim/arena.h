@@ -3,12 +3,13 @@
  * Units of address space: runs are handed out, taken back, merged with their
  * free neighbours, and purged after a while.
  *
- * A free run is dirty (has old contents, and pages) or clean (reads as zero, has
- * none).  Only neighbours of one kind merge; purging makes dirty runs clean.
- * Dirty runs are preferred: their pages are there.
+ * What is given back is offered in the region's purge map and keeps its contents
+ * until somebody drops its pages: the module where it keeps the map, else
+ * purge.c.  A free run is dirty (offered when last looked at) or clean (reads as
+ * zero, has no pages); only neighbours of one kind merge.
  *
- * The arena's lock is the innermost but for the backend's.  It is not held
- * while memory is purged.
+ * The arena's lock is the innermost but for the backend's.  It is not held while
+ * memory is purged.
  */
 #ifndef TRACT_ARENA_H
 #define TRACT_ARENA_H
@@ -27,6 +28,9 @@
 struct span *tract__arena_alloc(size_t units, size_t spare, size_t align,
 				enum span_kind kind);
 
+/* A run of kind LARGE in memory that does not go for its age. */
+struct span *tract__arena_alloc_cache(size_t units);
+
 /* All of a run goes back.  Its first dirty_units may have been written to. */
 void tract__arena_free(struct span *span);
 
@@ -35,6 +39,28 @@ bool tract__arena_grow(struct span *span, size_t units);
 
 /* Gives back what is beyond @units. */
 void tract__arena_shrink(struct span *span, size_t units);
+
+/*
+ * The run in use of kind LARGE that @p lies in, anywhere, and the number of its
+ * unit there; or NULL.
+ */
+struct span *tract__arena_find(const void *p, size_t *unit);
+
+/* Offers units [@first, @first + @units) of a run in use. */
+void tract__arena_offer(struct span *span, size_t first, size_t units);
+
+/*
+ * Takes them back and says how many were purged and read as zero.  -EAGAIN, and
+ * nothing has changed, when one of them is being purged, and long.
+ */
+int tract__arena_reclaim(struct span *span, size_t first, size_t units,
+			 size_t *purged);
+
+/* Gives back at once what is offered of a run in use. */
+void tract__arena_purge(struct span *span);
+
+/* Does it come from tract__arena_alloc_cache()? */
+bool tract__arena_is_cache(const struct span *span);
 
 /*
  * Bitmaps for a small span, all in one: free_bits and remote_bits, @words each.

@@ -25,6 +25,9 @@
 /* Looks for a place near an address, when others take it meanwhile. */
 #define NEAR_TRIES 8
 
+/* ms */
+#define DEVICE_DECAY_MIN 10
+
 static struct {
 	struct lock lock; /* all below, but the canary's word */
 	int fd;
@@ -32,20 +35,21 @@ static struct {
 	bool module_used;
 	bool plain_used;
 	uint32_t generation;
-	uint32_t *canary;
 	int canary_pid; /* without a canary page: the last pid seen */
 } backend = { .fd = -1 };
 
+/* The page's word is the generation plus one; 0 in a new child. */
+uint32_t *tract__backend_canary;
+
 static void check_forked(void)
 {
-	if (!backend.canary && !backend.canary_pid) {
-		backend.canary = tract__sys_fork_canary();
+	if (!tract__backend_canary && !backend.canary_pid) {
 		backend.canary_pid = tract__sys_pid();
+		tract__backend_canary = tract__sys_fork_canary();
 	}
-	if (backend.canary) {
-		if (likely(*backend.canary))
+	if (tract__backend_canary) {
+		if (likely(*tract__backend_canary))
 			return;
-		*backend.canary = 1;
 	} else {
 		int pid = tract__sys_pid();
 
@@ -54,6 +58,19 @@ static void check_forked(void)
 		backend.canary_pid = pid;
 	}
 	backend.generation++;
+	if (tract__backend_canary)
+		*tract__backend_canary = backend.generation + 1;
+}
+
+uint32_t tract__backend_process(void)
+{
+	uint32_t process;
+
+	lock_acquire(&backend.lock);
+	check_forked();
+	process = tract__backend_canary ? *tract__backend_canary : 0;
+	lock_release(&backend.lock);
+	return process;
 }
 
 /* A descriptor that is the device, or a negative errno. */
@@ -245,6 +262,53 @@ int tract__backend_guard(struct decommit *ranges, unsigned int count)
 		ranges[i].done = !ret;
 	}
 	return ret;
+}
+
+static int call_purge_map(struct tract_purge_map *arg)
+{
+	int fd;
+
+	lock_acquire(&backend.lock);
+	fd = device();
+	lock_release(&backend.lock);
+	return fd < 0 ? fd : tract__sys_device_purge_map(fd, arg);
+}
+
+/* The device's shortest delay stands for "at once". */
+static uint32_t device_decay(int decay)
+{
+	if (decay == DECAY_NEVER)
+		return TRACT_DECAY_NEVER;
+	return decay < DEVICE_DECAY_MIN ? DEVICE_DECAY_MIN : (uint32_t)decay;
+}
+
+int tract__backend_bind(const struct reservation *r, void *map, size_t length,
+			int decay)
+{
+	struct tract_purge_map arg = {
+		.size = sizeof(arg),
+		.id = r->id,
+		.address = (uintptr_t)map,
+		.length = length,
+		.unit_size = UNIT_SIZE,
+		.decay_ms = device_decay(decay),
+	};
+
+	/* A child that could not know itself as one would trust its copy. */
+	if (!r->id || !tract__backend_canary)
+		return -ENOTTY;
+	return call_purge_map(&arg);
+}
+
+int tract__backend_unbind(const struct reservation *r)
+{
+	struct tract_purge_map arg = {
+		.size = sizeof(arg),
+		.flags = TRACT_PURGE_MAP_UNBIND,
+		.id = r->id,
+	};
+
+	return call_purge_map(&arg);
 }
 
 const char *tract__backend_name(void)

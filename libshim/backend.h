@@ -54,6 +54,33 @@ bool tract__backend_is_owned(const struct reservation *r);
  */
 int tract__backend_guard(struct decommit *ranges, unsigned int count);
 
+/*
+ * Has the module keep the purge map of a reservation: @length bytes from @map
+ * on, a header page and the states of its units, with @decay as in the options.
+ * A negative errno: it does not, and the map is for the process to drive.
+ */
+int tract__backend_bind(const struct reservation *r, void *map, size_t length,
+			int decay);
+/* It lets go of the map. */
+int tract__backend_unbind(const struct reservation *r);
+
+/*
+ * A word that is another in each process that descends from this by fork(), by
+ * clone() without our handler as well: 0 there until somebody has looked.  NULL
+ * where there is no such thing, or not yet; then no map is ever bound.
+ */
+extern uint32_t *tract__backend_canary;
+
+/* Is this another process than the one in which the word was @process? */
+static inline bool backend_is_forked(uint32_t process)
+{
+	return tract__backend_canary &&
+	       read_once(tract__backend_canary) != process;
+}
+
+/* The word in this process, never 0; 0 where there is none. */
+uint32_t tract__backend_process(void);
+
 /* "module", "plain", or "none" before the first reservation. */
 const char *tract__backend_name(void);
 

@@ -5,8 +5,12 @@
  */
 #include "large.h"
 
+#include <errno.h>
+
+#include "../include/tract.h"
 #include "arena.h"
 #include "pagemap.h"
+#include "purge.h"
 #include "report.h"
 #include "sys.h"
 #include "tick.h"
@@ -39,6 +43,16 @@ static void set_size(struct span *span, size_t size)
 		span->dirty_units = (uint32_t)units;
 }
 
+static void *make_block(struct span *span, size_t size)
+{
+	write_once(&span->owner, 0);
+	span->block_count = 0;
+	set_size(span, size);
+	__atomic_store_n(&span->remote_freed, 1, __ATOMIC_RELEASE);
+	tract__pagemap_set(span->base, 1, span);
+	return span->base;
+}
+
 void *tract__large_alloc(size_t size, size_t align, bool spare,
 			 size_t *zero_from)
 {
@@ -51,12 +65,22 @@ void *tract__large_alloc(size_t size, size_t align, bool spare,
 	if (!span)
 		return NULL;
 	*zero_from = span->dirty_units * UNIT_SIZE;
-	write_once(&span->owner, 0);
-	span->block_count = 0;
-	set_size(span, size);
-	__atomic_store_n(&span->remote_freed, 1, __ATOMIC_RELEASE);
-	tract__pagemap_set(span->base, 1, span);
-	return span->base;
+	return make_block(span, size);
+}
+
+void *tract__large_alloc_cache(size_t size)
+{
+	size_t units = units_of(size);
+	struct span *span;
+
+	if (!units || exceeds_machine(size))
+		return NULL;
+	span = tract__arena_alloc_cache(units);
+	if (!span)
+		return NULL;
+	/* Pointers into it will be looked up. */
+	tract__pagemap_set(span->base, units, span);
+	return make_block(span, size);
 }
 
 void tract__large_free(struct span *span, void *p)
@@ -65,8 +89,66 @@ void tract__large_free(struct span *span, void *p)
 		     !__atomic_exchange_n(&span->remote_freed, 0,
 					  __ATOMIC_ACQ_REL)))
 		tract__report_corruption("invalid free", p);
+	if (unlikely(tract__arena_is_cache(span))) {
+		tract__arena_offer(span, 0, span->dirty_units);
+		tract__arena_purge(span);
+	}
 	tract__arena_free(span);
-	tract__tick();
+	if (purge_needs_tick())
+		tract__tick();
+}
+
+/* The units of a large block that [@p, @p + @size) stands for. */
+static struct span *find_units(const void *p, size_t size, size_t *first,
+			       size_t *units)
+{
+	struct span *span;
+	size_t offset;
+
+	if ((uintptr_t)p % UNIT_SIZE || !size)
+		return NULL;
+	span = pagemap_find(p);
+	if (span->kind == SPAN_LARGE)
+		*first = (size_t)((char *)p - span->base) / UNIT_SIZE;
+	else
+		span = tract__arena_find(p, first);
+	if (!span || !large_is_block(span, span->base))
+		return NULL;
+	offset = *first * UNIT_SIZE;
+	/* The last unit of a block may not be whole. */
+	if (offset >= span->size ||
+	    size > align_up(span->size, PAGE) - offset ||
+	    (size % UNIT_SIZE && size < span->size - offset))
+		return NULL;
+	*units = units_of(size);
+	return span;
+}
+
+int tract__large_offer(void *p, size_t size)
+{
+	size_t first, units;
+	struct span *span = find_units(p, size, &first, &units);
+
+	if (!span)
+		return -EINVAL;
+	tract__arena_offer(span, first, units);
+	return 0;
+}
+
+int tract__large_reclaim(void *p, size_t size)
+{
+	size_t first, units, purged;
+	struct span *span = find_units(p, size, &first, &units);
+	int ret;
+
+	if (!span)
+		return -EINVAL;
+	ret = tract__arena_reclaim(span, first, units, &purged);
+	if (ret)
+		return ret;
+	if (!purged)
+		return TRACT_INTACT;
+	return purged < units ? TRACT_PARTLY : TRACT_PURGED;
 }
 
 bool tract__large_resize(struct span *span, size_t size)

@@ -20,8 +20,18 @@
 void *tract__large_alloc(size_t size, size_t align, bool spare,
 			 size_t *zero_from);
 
+/* The same at a multiple of UNIT_SIZE, in memory that does not go for its age. */
+void *tract__large_alloc_cache(size_t size);
+
 /* @p lies in @span, of kind LARGE.  Aborts if it is not its block. */
 void tract__large_free(struct span *span, void *p);
+
+/*
+ * Offers [@p, @p + @size), or takes it back: see tract_offer() and
+ * tract_reclaim().  What these return, or a negative errno.
+ */
+int tract__large_offer(void *p, size_t size);
+int tract__large_reclaim(void *p, size_t size);
 
 /* Makes the block @size bytes long where it is; false: it must move. */
 bool tract__large_resize(struct span *span, size_t size);

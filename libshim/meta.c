@@ -57,6 +57,17 @@ void *tract__meta_alloc(size_t size)
 	return p;
 }
 
+void *tract__meta_alloc_pages(size_t size)
+{
+	/* What is skipped is lost, and was never touched. */
+	size_t skip = -(uintptr_t)meta.next & (META_PAGE - 1);
+
+	if (tract__meta_reserve(skip + size))
+		return NULL;
+	tract__meta_alloc(-(uintptr_t)meta.next & (META_PAGE - 1));
+	return tract__meta_alloc(size);
+}
+
 static unsigned int bits_size(unsigned int words)
 {
 	return words > 1 ? log2_floor(words - 1) + 1 : 0;

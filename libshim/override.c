@@ -10,8 +10,12 @@
 
 #include "../include/tract.h"
 #include "backend.h"
+#include "init.h"
+#include "large.h"
 #include "malloc.h"
+#include "purge.h"
 #include "stats.h"
+#include "tick.h"
 
 #define EXPORT __attribute__((visibility("default")))
 #define PAGE ((size_t)4096)
@@ -219,4 +223,37 @@ EXPORT size_t tract_heap_class_stats(struct tract_class_stats *stats,
 		copy_out((char *)stats + i * size, size, &now[i],
 			 sizeof(now[i]));
 	return STATS_CLASSES;
+}
+
+EXPORT void *tract_cache_alloc(size_t size)
+{
+	void *p;
+
+	tract__init();
+	p = size <= PTRDIFF_MAX ? tract__large_alloc_cache(size) : NULL;
+	if (!p)
+		errno = size ? ENOMEM : EINVAL;
+	return p;
+}
+
+static int result(int ret)
+{
+	if (ret >= 0)
+		return ret;
+	errno = -ret;
+	return -1;
+}
+
+EXPORT int tract_offer(void *p, size_t size)
+{
+	int ret = result(tract__large_offer(p, size));
+
+	if (purge_needs_tick())
+		tract__tick();
+	return ret;
+}
+
+EXPORT int tract_reclaim(void *p, size_t size)
+{
+	return result(tract__large_reclaim(p, size));
 }

@@ -40,6 +40,23 @@ void tract__runs_remove(struct runs *runs, struct span *span)
 	write_once(&runs->units, runs->units - span->units);
 }
 
+void tract__runs_replace(struct runs *runs, struct span *old, struct span *span,
+			 size_t units)
+{
+	if (bin_of(units) != bin_of(old->units)) {
+		tract__runs_remove(runs, old);
+		span->units = (uint32_t)units;
+		tract__runs_insert(runs, span);
+		return;
+	}
+	write_once(&runs->units, runs->units + units - old->units);
+	span->units = (uint32_t)units;
+	if (span == old)
+		return;
+	list_insert(&span->node, &old->node);
+	list_remove(&old->node);
+}
+
 /* First bin from @bin on that holds a run; RUNS_BINS if none does. */
 static unsigned int next_nonempty(const struct runs *runs, unsigned int bin)
 {
@@ -88,4 +105,30 @@ struct span *tract__runs_find(struct runs *runs, size_t units)
 			return span;
 	}
 	return NULL;
+}
+
+/* Last bin up to @bin that holds a run; -1 if none does. */
+static int last_nonempty(const struct runs *runs, int bin)
+{
+	for (int i = bin / 64; bin >= 0; bin = --i * 64 + 63) {
+		uint64_t word = runs->nonempty[i] & ~0ull >> (63 - bin % 64);
+
+		if (word)
+			return i * 64 + 63 - __builtin_clzll(word);
+	}
+	return -1;
+}
+
+struct span *tract__runs_next_shorter(struct runs *runs, struct span *span)
+{
+	int bin = RUNS_BINS;
+
+	if (span) {
+		bin = (int)bin_of(span->units);
+		if (span->node.next != &runs->bins[bin])
+			return container_of(span->node.next, struct span, node);
+	}
+	bin = last_nonempty(runs, bin - 1);
+	return bin < 0 ? NULL :
+			 container_of(runs->bins[bin].next, struct span, node);
 }

@@ -25,7 +25,18 @@ void tract__runs_init(struct runs *runs);
 /* @span->units says how long the run is; it goes to the front of its bin. */
 void tract__runs_insert(struct runs *runs, struct span *span);
 void tract__runs_remove(struct runs *runs, struct span *span);
+/*
+ * @span, of @units units, takes the place of @old, of which it is a part or which
+ * is a part of it; they may be the same.
+ */
+void tract__runs_replace(struct runs *runs, struct span *old, struct span *span,
+			 size_t units);
 /* The shortest run of at least @units found, still in the index; or NULL. */
 struct span *tract__runs_find(struct runs *runs, size_t units);
+/*
+ * One by one all runs, a bin of longer ones before a bin of shorter ones.  After
+ * @span, which is in the index; the first after NULL.
+ */
+struct span *tract__runs_next_shorter(struct runs *runs, struct span *span);
 
 #endif

@@ -42,7 +42,7 @@ static long call(long number, long a, long b, long c, long d, long e, long f)
 	return ret;
 }
 
-static void sleep_us(long us)
+void tract__sys_sleep_us(long us)
 {
 	struct timespec ts = { .tv_nsec = us * 1000 };
 
@@ -57,7 +57,7 @@ static long call_memory(long number, long a, long b, long c, long d, long e,
 	long pause_us = 50;
 
 	for (int i = 0; ret == -EAGAIN && i < SYS_RETRIES; i++) {
-		sleep_us(pause_us);
+		tract__sys_sleep_us(pause_us);
 		pause_us *= 4;
 		ret = call(number, a, b, c, d, e, f);
 	}
@@ -66,7 +66,7 @@ static long call_memory(long number, long a, long b, long c, long d, long e,
 
 void tract__sys_pause(unsigned int turn)
 {
-	sleep_us(50l << 2 * (turn < 5 ? turn : 5));
+	tract__sys_sleep_us(50l << 2 * (turn < 5 ? turn : 5));
 }
 
 /* Kernels before 4.17 do not know the flag and take the address for a hint. */
@@ -290,6 +290,11 @@ void tract__sys_restore_signals(uint64_t before)
 {
 	call(SYS_rt_sigprocmask, SIG_SETMASK, (long)&before, 0, sizeof(before),
 	     0, 0);
+}
+
+int tract__sys_device_purge_map(int fd, struct tract_purge_map *map)
+{
+	return device_call(fd, TRACT_IOC_PURGE_MAP, map);
 }
 
 void tract__sys_futex_wait(uint32_t *word, uint32_t expected)

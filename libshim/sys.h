@@ -15,6 +15,7 @@
 #include <sys/types.h>
 
 struct tract_batch;
+struct tract_purge_map;
 struct tract_reserve;
 
 #define SYS_RETRIES 3
@@ -50,6 +51,7 @@ bool tract__sys_is_device(int fd);
 int tract__sys_device_abi(int fd);
 int tract__sys_device_reserve(int fd, struct tract_reserve *reserve);
 int tract__sys_device_batch(int fd, struct tract_batch *batch);
+int tract__sys_device_purge_map(int fd, struct tract_purge_map *map);
 
 /*
  * The calls themselves, for what speaks of memory that is not the library's.
@@ -76,6 +78,7 @@ void tract__sys_restore_signals(uint64_t before);
 void tract__sys_futex_wait(uint32_t *word, uint32_t expected);
 void tract__sys_futex_wake(uint32_t *word);
 
+void tract__sys_sleep_us(long us);
 /* Milliseconds of a clock that never goes back; coarse, no system call. */
 uint32_t tract__sys_now_ms(void);
 /* Bytes of memory and swap the machine has. */

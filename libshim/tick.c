@@ -45,11 +45,14 @@ void tract__tick(void)
 {
 	static uint32_t all_tagged_at;
 	struct heap *heap = tract__thread_heap;
-	uint32_t now = tract__sys_now_ms();
-	uint32_t last = read_once(&all_tagged_at);
+	uint32_t last, now;
 
+	if (!purge_needs_tick())
+		return;
+	now = tract__sys_now_ms();
 	if (!tract__purge_tick(now))
 		return;
+	last = read_once(&all_tagged_at);
 	if (now - last > (uint32_t)tract__options.decay_ms / 2 &&
 	    __atomic_compare_exchange_n(&all_tagged_at, &last, now, false,
 					__ATOMIC_RELAXED, __ATOMIC_RELAXED)) {

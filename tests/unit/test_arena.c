@@ -2,11 +2,13 @@
 /* Runs against a model: who has which units, and what they must read as. */
 #include "arena.h"
 
+#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "options.h"
 #include "purge.h"
+#include "region.h"
 #include "suite.h"
 #include "sys.h"
 
@@ -198,6 +200,159 @@ START_TEST(dirty_memory_goes_after_its_decay_and_not_before)
 }
 END_TEST
 
+/* A run with contents, given back. */
+static void free_with_contents(struct span *span)
+{
+	memset(span->base, 7, span->units * UNIT_SIZE);
+	span->dirty_units = span->units;
+	tract__arena_free(span);
+}
+
+static uint8_t *state_of(const struct span *span, size_t unit)
+{
+	return &region_of(span)->map.state[index_of(span) + unit];
+}
+
+START_TEST(intact_memory_is_taken_before_purged_and_purged_before_fresh)
+{
+	struct span *a, *b, *c, *span;
+
+	tract__purge_all();
+	a = tract__arena_alloc(64, 0, 0, SPAN_LARGE);
+	b = tract__arena_alloc(64, 0, 0, SPAN_LARGE);
+	c = tract__arena_alloc(64, 0, 0, SPAN_LARGE);
+	free_with_contents(a);
+	tract__purge_all();
+	must(*state_of(a, 0) == TRACT_UNIT_PURGED);
+	free_with_contents(c);
+	span = tract__arena_alloc(64, 0, 0, SPAN_LARGE);
+	must(span == c && span->dirty_units == 64);
+	must(*state_of(span, 0) == TRACT_UNIT_LIVE && span->base[0] == 7);
+	span = tract__arena_alloc(64, 0, 0, SPAN_LARGE);
+	must(span == a && span->dirty_units == 0 && !span->base[0]);
+	must(*state_of(span, 63) == TRACT_UNIT_LIVE);
+	tract__arena_free(a);
+	tract__arena_free(b);
+	tract__arena_free(c);
+}
+END_TEST
+
+/* As if the module, or another thread, were in the middle of a purge. */
+START_TEST(a_run_being_purged_is_passed_over)
+{
+	struct span *small, *large, *other;
+	struct span *runs[2];
+
+	tract__purge_all();
+	small = tract__arena_alloc(1, 0, 0, SPAN_LARGE);
+	large = tract__arena_alloc(100, 0, 0, SPAN_LARGE);
+	other = tract__arena_alloc(1, 0, 0, SPAN_LARGE);
+	free_with_contents(small);
+	free_with_contents(large);
+	*state_of(small, 0) = TRACT_UNIT_PURGING;
+	*state_of(large, 99) = TRACT_UNIT_PURGING;
+	runs[0] = tract__arena_alloc(1, 0, 0, SPAN_LARGE);
+	runs[1] = tract__arena_alloc(100, 0, 0, SPAN_LARGE);
+	must(runs[0] && runs[0] != small);
+	must(runs[1] && runs[1] != large);
+	must(*state_of(small, 0) == TRACT_UNIT_PURGING);
+	must(*state_of(large, 0) == TRACT_UNIT_VOLATILE);
+	must(!tract__arena_grow(other, 2) || other + 1 != small);
+	*state_of(small, 0) = TRACT_UNIT_VOLATILE;
+	*state_of(large, 99) = TRACT_UNIT_VOLATILE;
+	tract__arena_free(runs[0]);
+	tract__arena_free(runs[1]);
+	tract__arena_free(other);
+}
+END_TEST
+
+START_TEST(a_dirty_run_and_the_clean_one_behind_it_serve_together)
+{
+	struct span *span, *joint;
+
+	tract__purge_all();
+	span = tract__arena_alloc(1000, 0, 0, SPAN_LARGE);
+	tract__arena_shrink(span, 500);
+	free_with_contents(span);
+	joint = tract__arena_alloc(800, 0, 0, SPAN_LARGE);
+	must(joint == span && joint->dirty_units == 500);
+	must(joint->base[499 * UNIT_SIZE] == 7);
+	must(!joint->base[500 * UNIT_SIZE]);
+	tract__arena_free(joint);
+}
+END_TEST
+
+START_TEST(whole_huge_pages_go_before_parts_of_one)
+{
+	struct span *span, *part;
+
+	tract__purge_all();
+	span = tract__arena_alloc(1024, 0, HUGE_UNITS * UNIT_SIZE, SPAN_LARGE);
+	tract__arena_shrink(span, 1000);
+	part = tract__arena_alloc(8, 0, 0, SPAN_LARGE);
+	free_with_contents(part);
+	free_with_contents(span);
+	/* Too much: half of what may stay is left, the ragged end with it. */
+	tract__purge_tick(tract__sys_now_ms());
+	must(*state_of(span, 0) == TRACT_UNIT_PURGED);
+	must(*state_of(span, 999) != TRACT_UNIT_PURGED);
+}
+END_TEST
+
+START_TEST(offers_of_a_run_in_use_are_its_own)
+{
+	struct span *span;
+	size_t unit, purged;
+
+	span = tract__arena_alloc(20, 0, 0, SPAN_LARGE);
+	memset(span->base, 5, 20 * UNIT_SIZE);
+	span->dirty_units = 20;
+	must(tract__arena_find(span->base + 7 * UNIT_SIZE + 1, &unit) == span);
+	must(unit == 7);
+	tract__arena_offer(span, 4, 8);
+	must(!tract__arena_reclaim(span, 4, 4, &purged) && !purged);
+	tract__purge_all();
+	must(!tract__arena_reclaim(span, 0, 20, &purged) && purged == 4);
+	for (size_t i = 0; i < 20; i++)
+		must(span->base[i * UNIT_SIZE] == (i < 8 || i >= 12 ? 5 : 0));
+
+	/* It does not end: nothing changes. */
+	tract__arena_offer(span, 0, 2);
+	*state_of(span, 1) = TRACT_UNIT_PURGING;
+	must(tract__arena_reclaim(span, 0, 3, &purged) == -EAGAIN);
+	must(*state_of(span, 0) == TRACT_UNIT_VOLATILE);
+	must(*state_of(span, 2) == TRACT_UNIT_LIVE);
+	*state_of(span, 1) = TRACT_UNIT_VOLATILE;
+	tract__arena_free(span);
+	must(!tract__arena_find(span->base, &unit));
+}
+END_TEST
+
+/* What fork() does to a map that the module keeps. */
+START_TEST(a_child_takes_nothing_for_zero_that_was_offered)
+{
+	struct span *span, *offered;
+	size_t purged;
+
+	tract__purge_all();
+	span = tract__arena_alloc(50, 0, 0, SPAN_LARGE);
+	offered = tract__arena_alloc(50, 0, 0, SPAN_LARGE);
+	free_with_contents(span);
+	tract__arena_offer(offered, 0, 50);
+	memset(offered->base, 9, UNIT_SIZE);
+	*state_of(span, 0) = TRACT_UNIT_PURGED;
+	*state_of(span, 1) = TRACT_UNIT_PURGING;
+	tract__region_forget(region_of(span));
+	must(!region_of(span)->bound);
+	must(tract__arena_alloc(50, 0, 0, SPAN_LARGE) == span);
+	must(span->dirty_units == 50);
+	must(!tract__arena_reclaim(offered, 0, 50, &purged) && purged == 50);
+	must(!offered->base[0]);
+	tract__arena_free(span);
+	tract__arena_free(offered);
+}
+END_TEST
+
 START_TEST(a_request_beyond_any_address_space_fails)
 {
 	ck_assert_ptr_null(
@@ -210,4 +365,10 @@ END_TEST
 SUITE_MAIN("arena", runs_never_overlap_and_clean_ones_are_zero,
 	   neighbours_merge_whatever_the_order,
 	   dirty_memory_goes_after_its_decay_and_not_before,
+	   intact_memory_is_taken_before_purged_and_purged_before_fresh,
+	   a_run_being_purged_is_passed_over,
+	   a_dirty_run_and_the_clean_one_behind_it_serve_together,
+	   whole_huge_pages_go_before_parts_of_one,
+	   offers_of_a_run_in_use_are_its_own,
+	   a_child_takes_nothing_for_zero_that_was_offered,
 	   a_request_beyond_any_address_space_fails)

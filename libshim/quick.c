@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: MIT
+#include "quick.h"
+
+static void insert(struct span *run)
+{
+	tract__region_insert(region_of(run), index_of(run), run->units,
+			     SPAN_DIRTY);
+}
+
+struct span *tract__quick_alloc(size_t units)
+{
+	struct quick *quick = &tract__arena.quick[units - 1];
+	struct taken taken;
+	struct span *run;
+
+	if (!quick->count)
+		return NULL;
+	run = quick->runs[--quick->count];
+	if (unlikely(!tract__purge_map_take(&region_of(run)->map, index_of(run),
+					    units, &taken))) {
+		insert(run);
+		return NULL;
+	}
+	run->dirty_units = (uint32_t)taken.end;
+	return run;
+}
+
+/* The older ones make room, half of all. */
+static cold void make_room(struct quick *quick)
+{
+	unsigned int gone = QUICK_RUNS / 2;
+
+	for (unsigned int i = 0; i < gone; i++)
+		insert(quick->runs[i]);
+	for (unsigned int i = gone; i < QUICK_RUNS; i++)
+		quick->runs[i - gone] = quick->runs[i];
+	quick->count -= gone;
+}
+
+void tract__quick_free(struct span *span)
+{
+	struct quick *quick = &tract__arena.quick[span->units - 1];
+
+	if (unlikely(quick->count == QUICK_RUNS))
+		make_room(quick);
+	quick->runs[quick->count++] = span;
+}
+
+bool tract__quick_flush(void)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < QUICK_UNITS; i++) {
+		struct quick *quick = &tract__arena.quick[i];
+
+		any |= quick->count;
+		while (quick->count)
+			insert(quick->runs[--quick->count]);
+	}
+	return any;
+}
