@@ -57,6 +57,7 @@ struct heap {
 	struct bin bins[CLASS_COUNT];
 	struct batch batches[CLASS_COUNT];
 	uint32_t batches_begun;
+	uint8_t grown[CLASS_COUNT]; /* new spans in a row, see refill.c */
 
 	struct lock lock; /* all below, and the spans' state and lists */
 	struct list partial[CLASS_COUNT];

@@ -4,6 +4,7 @@
 #include "arena.h"
 #include "pagemap.h"
 #include "span_state.h"
+#include "sys.h"
 
 /*
  * A span is used from its start, and its pages are touched as far as need be.
@@ -105,6 +106,23 @@ static struct span *adopt(struct heap *heap, unsigned int class)
 	return span;
 }
 
+/*
+ * A class that has taken this many new spans in a row, and so filled them, will
+ * fill the next: its pages are had in one call instead of a fault each.  What
+ * that touches in vain is at most a part in GROWN_SPANS of what the class has.
+ */
+#define GROWN_SPANS 16
+
+static void populate(struct heap *heap, struct span *span)
+{
+	uint8_t *grown = &heap->grown[span->class];
+
+	if (*grown < GROWN_SPANS)
+		(*grown)++;
+	else if (!span->dirty_units)
+		tract__sys_populate(span->base, span->units * UNIT_SIZE);
+}
+
 static struct span *new_span(struct heap *heap, unsigned int class)
 {
 	unsigned int size = tract__class_size[class];
@@ -155,12 +173,15 @@ void *tract__refill(struct heap *heap, unsigned int class)
 	if (!list_empty(&heap->partial[class])) {
 		span = container_of(heap->partial[class].next, struct span,
 				    node);
+		heap->grown[class] = 0;
 	} else {
 		span = adopt(heap, class);
-		if (!span)
+		if (!span) {
 			span = new_span(heap, class);
-		if (!span)
-			return NULL;
+			if (!span)
+				return NULL;
+			populate(heap, span);
+		}
 	}
 	/* The first free finds the pace. */
 	tract__span_make_current(span, 1);

@@ -123,6 +123,20 @@ int tract__sys_discard(void *addr, size_t length)
 				MADV_DONTNEED, 0, 0, 0);
 }
 
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
+void tract__sys_populate(void *addr, size_t length)
+{
+	static bool unknown; /* to the kernel: before 5.14 */
+
+	if (!read_once(&unknown) &&
+	    call(SYS_madvise, (long)addr, (long)length, MADV_POPULATE_WRITE, 0,
+		 0, 0) == -EINVAL)
+		write_once(&unknown, true);
+}
+
 int tract__sys_forbid_huge(void *addr, size_t length)
 {
 	return (int)call_memory(SYS_madvise, (long)addr, (long)length,

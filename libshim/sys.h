@@ -32,6 +32,8 @@ int tract__sys_unmap(void *addr, size_t length);
 
 /* The range reads as zero afterwards; its pages are gone. */
 int tract__sys_discard(void *addr, size_t length);
+/* Faults the range in for writing, contents stay; or not: it is a hint. */
+void tract__sys_populate(void *addr, size_t length);
 /* Keep huge pages off the whole of a mapping. */
 int tract__sys_forbid_huge(void *addr, size_t length);
 /* Guard markers, which drop the pages; -EINVAL before Linux 6.13. */
