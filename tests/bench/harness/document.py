@@ -56,8 +56,9 @@ def page(report, plots=(), figures=()):
                   "and ends.", "", *start, ""]
     change = tables.variants(report)
     if change:
-        lines += ["## What a feature costs", "", "*unchecked* is the library without "
-                  "the allocated bit, so without finding double frees; *hardened* is "
+        lines += ["## What a feature costs", "", "*unchecked* is the library with no "
+                  "check of the allocated bit, so that double and invalid frees pass; "
+                  "the bitmap itself stays, it is the list of free blocks. *hardened* is "
                   "`TRACT_OPTIONS=hardened=1`. Same rounds as the tables above.", "",
                   *change, ""]
     counts = tables.instructions(report)
