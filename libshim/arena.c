@@ -122,7 +122,7 @@ static struct span *alloc_from(enum pool pool, size_t units, size_t spare,
 	span = NULL;
 	if (quick_keeps(units) && pool == POOL_HEAP && !spare &&
 	    align <= UNIT_SIZE)
-		span = tract__quick_alloc(units);
+		span = tract__quick_alloc(units, kind);
 	if (!span)
 		span = alloc(pool, units, spare, align);
 	if (likely(span)) {
@@ -148,16 +148,16 @@ struct span *tract__arena_alloc_cache(size_t units)
 void tract__arena_free(struct span *span)
 {
 	struct region *region = region_of(span);
+	enum span_kind kind = span->kind;
 	size_t units = span->units;
 
 	arena_lock();
-	if (span->kind == SPAN_SMALL)
+	if (kind == SPAN_SMALL)
 		tract__meta_free_bits(span->free_bits, 2 * span->words);
 	/* Of a large block elsewhere only the first unit was entered. */
 	tract__pagemap_set(
 		span->base,
-		span->kind == SPAN_SMALL || region->pool == POOL_CACHE ? units :
-									 1,
+		kind == SPAN_SMALL || region->pool == POOL_CACHE ? units : 1,
 		NULL);
 	span->kind = SPAN_NONE;
 	count_given(units);
@@ -165,7 +165,7 @@ void tract__arena_free(struct span *span)
 	if (quick_keeps(units) && span->dirty_units == units &&
 	    region->pool == POOL_HEAP) {
 		region_offer(region, index_of(span), units);
-		tract__quick_free(span);
+		tract__quick_free(span, kind);
 	} else {
 		tract__region_give_back(region, index_of(span), units,
 					span->dirty_units);

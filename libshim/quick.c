@@ -7,9 +7,15 @@ static void insert(struct span *run)
 			     SPAN_DIRTY);
 }
 
-struct span *tract__quick_alloc(size_t units)
+static struct quick *quick_of(size_t units, enum span_kind kind)
 {
-	struct quick *quick = &tract__arena.quick[units - 1];
+	return &tract__arena
+			.quick[(kind == SPAN_LARGE) * QUICK_UNITS + units - 1];
+}
+
+struct span *tract__quick_alloc(size_t units, enum span_kind kind)
+{
+	struct quick *quick = quick_of(units, kind);
 	struct taken taken;
 	struct span *run;
 
@@ -37,9 +43,9 @@ static cold void make_room(struct quick *quick)
 	quick->count -= gone;
 }
 
-void tract__quick_free(struct span *span)
+void tract__quick_free(struct span *span, enum span_kind kind)
 {
-	struct quick *quick = &tract__arena.quick[span->units - 1];
+	struct quick *quick = quick_of(span->units, kind);
 
 	if (unlikely(quick->count == QUICK_RUNS))
 		make_room(quick);
@@ -50,7 +56,7 @@ bool tract__quick_flush(void)
 {
 	bool any = false;
 
-	for (size_t i = 0; i < QUICK_UNITS; i++) {
+	for (size_t i = 0; i < 2 * QUICK_UNITS; i++) {
 		struct quick *quick = &tract__arena.quick[i];
 
 		any |= quick->count;

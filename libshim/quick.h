@@ -3,6 +3,10 @@
  * Short runs that were given back last, by length: whoever wants as many units
  * has one without a search, and no run is merged only to be cut again.
  *
+ * Large blocks and spans of small ones keep to their own: a block is written to
+ * all over, a span often in its first part only, and would be charged with the
+ * pages behind that for ever.
+ *
  * They are offered in the map as all free memory is, so to wait here keeps
  * nothing from being purged.  Their kind is SPAN_NONE.  Under the arena's lock.
  */
@@ -12,10 +16,10 @@
 #include "region.h"
 
 /* The run given back last of @units units, taken out of the map; or NULL. */
-struct span *tract__quick_alloc(size_t units);
+struct span *tract__quick_alloc(size_t units, enum span_kind kind);
 
 /* Keeps a run of the heap's pool that has just been offered, all of it. */
-void tract__quick_free(struct span *span);
+void tract__quick_free(struct span *span, enum span_kind kind);
 
 /* Makes ordinary free runs of all; true if there was any. */
 bool tract__quick_flush(void);

@@ -57,7 +57,7 @@ struct free_runs {
 
 /* See quick.h. */
 #define QUICK_UNITS ((size_t)1)
-#define QUICK_RUNS 16
+#define QUICK_RUNS 64
 
 struct quick {
 	unsigned int count;
@@ -71,7 +71,7 @@ struct arena {
 	size_t reserved_units;
 	size_t used_units;
 	struct free_runs free[POOLS];
-	struct quick quick[QUICK_UNITS];
+	struct quick quick[2 * QUICK_UNITS]; /* of small spans, of large blocks */
 	uint32_t process; /* what the canary said, see backend.h */
 	bool initialised;
 	struct {
