@@ -109,17 +109,14 @@ static struct span *alloc(enum pool pool, size_t units, size_t spare,
 	}
 }
 
-static struct span *alloc_from(enum pool pool, size_t units, size_t spare,
-			       size_t align, enum span_kind kind)
+/* Locked. */
+static struct span *alloc_run(enum pool pool, size_t units, size_t spare,
+			      size_t align, enum span_kind kind)
 {
-	struct span *span;
+	struct span *span = NULL;
 
-	if (units + align / UNIT_SIZE > UINT32_MAX)
-		return NULL;
-	arena_lock();
 	if (unlikely(!tract__arena.initialised))
 		init();
-	span = NULL;
 	if (quick_keeps(units) && pool == POOL_HEAP && !spare &&
 	    align <= UNIT_SIZE)
 		span = tract__quick_alloc(units, kind);
@@ -130,19 +127,51 @@ static struct span *alloc_from(enum pool pool, size_t units, size_t spare,
 		count_taken(span->units);
 		tract__arena.allocated++;
 	}
+	return span;
+}
+
+static struct span *alloc_large(enum pool pool, size_t units, size_t spare,
+				size_t align)
+{
+	struct span *span;
+
+	if (units + align / UNIT_SIZE > UINT32_MAX)
+		return NULL;
+	arena_lock();
+	span = alloc_run(pool, units, spare, align, SPAN_LARGE);
 	arena_unlock();
 	return span;
 }
 
-struct span *tract__arena_alloc(size_t units, size_t spare, size_t align,
-				enum span_kind kind)
+struct span *tract__arena_alloc(size_t units, size_t spare, size_t align)
 {
-	return alloc_from(POOL_HEAP, units, spare, align, kind);
+	return alloc_large(POOL_HEAP, units, spare, align);
 }
 
 struct span *tract__arena_alloc_cache(size_t units)
 {
-	return alloc_from(POOL_CACHE, units, 0, 0, SPAN_LARGE);
+	return alloc_large(POOL_CACHE, units, 0, 0);
+}
+
+struct span *tract__arena_alloc_small(size_t units, unsigned int words)
+{
+	struct span *span = NULL;
+	uint64_t *bits;
+
+	arena_lock();
+	bits = tract__meta_alloc_bits(2 * words);
+	if (bits) {
+		span = alloc_run(POOL_HEAP, units, 0, 0, SPAN_SMALL);
+		if (unlikely(!span))
+			tract__meta_free_bits(bits, 2 * words);
+	}
+	if (likely(span)) {
+		span->words = (uint16_t)words;
+		span->free_bits = bits;
+		span->remote_bits = bits + words;
+	}
+	arena_unlock();
+	return span;
 }
 
 void tract__arena_free(struct span *span)
@@ -267,21 +296,6 @@ void tract__arena_purge(struct span *span)
 bool tract__arena_is_cache(const struct span *span)
 {
 	return region_of(span)->pool == POOL_CACHE;
-}
-
-bool tract__arena_alloc_bits(struct span *span, unsigned int words)
-{
-	uint64_t *bits;
-
-	lock_acquire(&tract__arena.lock);
-	bits = tract__meta_alloc_bits(2 * words);
-	lock_release(&tract__arena.lock);
-	if (!bits)
-		return false;
-	span->words = (uint16_t)words;
-	span->free_bits = bits;
-	span->remote_bits = bits + words;
-	return true;
 }
 
 void *tract__arena_alloc_meta(size_t size)

@@ -17,18 +17,17 @@
 #include "span.h"
 
 /*
- * A run of at least @units units, its address a multiple of @align bytes (a
- * power of two; UNIT_SIZE or less asks nothing).  base, units, region and
- * dirty_units are set; the first dirty_units units may hold old contents, the
- * others read as zero.  The kind is @kind.  NULL: no memory.
+ * A run of kind LARGE of at least @units units, its address a multiple of @align
+ * bytes (a power of two; UNIT_SIZE or less asks nothing).  base, units, region
+ * and dirty_units are set; the first dirty_units units may hold old contents, the
+ * others read as zero.  NULL: no memory.
  *
  * With @spare the run is that much longer if a clean one is at hand: room to
  * grow in place, of which no page is touched until it is needed.
  */
-struct span *tract__arena_alloc(size_t units, size_t spare, size_t align,
-				enum span_kind kind);
+struct span *tract__arena_alloc(size_t units, size_t spare, size_t align);
 
-/* A run of kind LARGE in memory that does not go for its age. */
+/* The same in memory that does not go for its age. */
 struct span *tract__arena_alloc_cache(size_t units);
 
 /* All of a run goes back.  Its first dirty_units may have been written to. */
@@ -63,10 +62,10 @@ void tract__arena_purge(struct span *span);
 bool tract__arena_is_cache(const struct span *span);
 
 /*
- * Bitmaps for a small span, all in one: free_bits and remote_bits, @words each.
- * False: no memory.
+ * A run of kind SMALL with bitmaps: free_bits and remote_bits of @words words
+ * each, contents undefined.
  */
-bool tract__arena_alloc_bits(struct span *span, unsigned int words);
+struct span *tract__arena_alloc_small(size_t units, unsigned int words);
 
 /* Zeroed metadata that is never freed, or NULL. */
 void *tract__arena_alloc_meta(size_t size);

@@ -49,6 +49,11 @@ static struct span *take(struct span *run, size_t from, size_t units)
 	return span;
 }
 
+static bool starts_purged(const struct span *run)
+{
+	return tract__purge_map_purged(&region_of(run)->map, index_of(run), 1);
+}
+
 /* What is purged at the start of a dirty run becomes clean; was there any? */
 static bool shed_purged(struct span *run)
 {
@@ -67,8 +72,9 @@ static bool shed_purged(struct span *run)
 	return true;
 }
 
-static struct span *from_dirty(struct free_runs *runs,
-			       const struct request *request, bool *busy)
+/* Past runs that have been purged, or are just being. */
+static cold struct span *search_dirty(struct free_runs *runs,
+				      const struct request *request, bool *busy)
 {
 	struct span *put_aside[BUSY_MAX];
 	unsigned int count = 0;
@@ -93,6 +99,20 @@ static struct span *from_dirty(struct free_runs *runs,
 				     SPAN_DIRTY);
 	}
 	return span;
+}
+
+static struct span *from_dirty(struct free_runs *runs,
+			       const struct request *request, bool *busy)
+{
+	struct span *run =
+		tract__runs_find(&runs->dirty, request->units + request->slack);
+	struct span *span = NULL;
+
+	if (!run)
+		return NULL;
+	if (likely(!starts_purged(run)))
+		span = take(run, cut_from(run, request), request->units);
+	return likely(span) ? span : search_dirty(runs, request, busy);
 }
 
 static struct span *from_joint(struct free_runs *runs, size_t units, bool *busy)

@@ -61,7 +61,7 @@ void *tract__large_alloc(size_t size, size_t align, bool spare,
 
 	if (exceeds_machine(size))
 		return NULL;
-	span = tract__arena_alloc(units, spare ? units : 0, align, SPAN_LARGE);
+	span = tract__arena_alloc(units, spare ? units : 0, align);
 	if (!span)
 		return NULL;
 	*zero_from = span->dirty_units * UNIT_SIZE;

@@ -257,18 +257,22 @@ static bool all_is_old(uint32_t now)
 	return now - purge.offered_at >= (uint32_t)tract__options.decay_ms;
 }
 
-static void tick(uint32_t now)
+static noinline void tick(uint32_t now)
 {
 	uint32_t decay = (uint32_t)tract__options.decay_ms;
-	bool all = all_is_old(now);
+	bool all;
 
+	/* One is enough. */
+	if (!lock_try(&purge_lock))
+		return;
+	all = all_is_old(now);
 	lock_acquire(&tract__arena.lock);
 	write_once(&tract__purge_limit, IDLE_UNITS_MAX + retaken(now));
 	lock_release(&tract__arena.lock);
 	write_once(&purge.seen_at, now);
 	write_once(&tract__purge_hurry, false);
 	if (now - purge.failed_at < purge.pause_ms)
-		return;
+		goto out;
 	if (count_intact(&due_order) > tract__purge_limit) {
 		struct order order = { .keep = tract__purge_limit / 2 };
 
@@ -279,6 +283,8 @@ static void tick(uint32_t now)
 	if (all || now - purge.swept_at >= decay / 2)
 		sweep(now, all);
 	rest_if_idle();
+out:
+	lock_release(&purge_lock);
 }
 
 bool tract__purge_tick(uint32_t now)
@@ -288,10 +294,7 @@ bool tract__purge_tick(uint32_t now)
 	if (now == read_once(&purge.seen_at) && tract__options.decay_ms &&
 	    !read_once(&tract__purge_hurry))
 		return true;
-	if (lock_try(&purge_lock)) {
-		tick(now);
-		lock_release(&purge_lock);
-	}
+	tick(now);
 	return purge_needs_tick();
 }
 

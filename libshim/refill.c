@@ -129,15 +129,10 @@ static struct span *new_span(struct heap *heap, unsigned int class)
 	size_t units = size_class_units(class);
 	uint32_t blocks = (uint32_t)(units * UNIT_SIZE / size);
 	unsigned int words = (blocks + 63) / 64;
-	struct span *span = tract__arena_alloc(units, 0, 0, SPAN_SMALL);
+	struct span *span = tract__arena_alloc_small(units, words);
 
 	if (!span)
 		return NULL;
-	if (!tract__arena_alloc_bits(span, words)) {
-		span->kind = SPAN_LARGE; /* has no bitmaps to give back */
-		tract__arena_free(span);
-		return NULL;
-	}
 	span->shift = (uint8_t)__builtin_ctz(size);
 	span->inverse = odd_inverse(size >> span->shift);
 	span->class = (uint8_t) class;

@@ -153,8 +153,11 @@ static inline void region_offer(struct region *region, size_t from,
 	tract__purge_map_offer(&region->map, from, units);
 	if (region->offered_end < from + units)
 		write_once(&region->offered_end, from + units);
-	if (region_is_driven(region) && tract__options.decay_ms != DECAY_NEVER)
-		write_once(&tract__purge_awake, true);
+	if (!region_is_driven(region) || tract__options.decay_ms == DECAY_NEVER)
+		return;
+	write_once(&tract__purge_awake, true);
+	if (unlikely(region_intact(region) > read_once(&tract__purge_limit)))
+		write_once(&tract__purge_hurry, true);
 }
 
 /*

@@ -53,7 +53,7 @@ static void take_run(struct held *h)
 	size_t align = UNIT_SIZE << (random_below(4) ? 0 : random_below(6));
 	size_t spare = random_below(3) ? 0 : units;
 
-	h->span = tract__arena_alloc(units, spare, align, SPAN_LARGE);
+	h->span = tract__arena_alloc(units, spare, align);
 	ck_assert_ptr_nonnull(h->span);
 	ck_assert_uint_ge(h->span->units, units);
 	ck_assert_uint_le(h->span->units, units + spare);
@@ -150,14 +150,14 @@ START_TEST(neighbours_merge_whatever_the_order)
 	struct span *whole;
 	struct arena_stats before, after;
 
-	whole = tract__arena_alloc(8192, 0, 0, SPAN_LARGE);
+	whole = tract__arena_alloc(8192, 0, 0);
 	ck_assert_ptr_nonnull(whole);
 	tract__arena_free(whole);
 	tract__arena_stats(&before);
 	for (int round = 0; round < 50; round++) {
 		for (int i = 0; i < 64; i++) {
-			runs[i] = tract__arena_alloc(1 + random_below(128), 0,
-						     0, SPAN_LARGE);
+			runs[i] =
+				tract__arena_alloc(1 + random_below(128), 0, 0);
 			runs[i]->dirty_units =
 				(uint32_t)random_below(runs[i]->units + 1);
 		}
@@ -169,7 +169,7 @@ START_TEST(neighbours_merge_whatever_the_order)
 			tract__arena_free(span);
 		}
 		tract__purge_all();
-		whole = tract__arena_alloc(16384, 0, 0, SPAN_LARGE);
+		whole = tract__arena_alloc(16384, 0, 0);
 		ck_assert_ptr_nonnull(whole);
 		tract__arena_free(whole);
 	}
@@ -185,7 +185,7 @@ START_TEST(dirty_memory_goes_after_its_decay_and_not_before)
 
 	tract__purge_all();
 	tract__options.decay_ms = 100;
-	span = tract__arena_alloc(16, 0, 0, SPAN_LARGE);
+	span = tract__arena_alloc(16, 0, 0);
 	memset(span->base, 1, 16 * UNIT_SIZE);
 	span->dirty_units = 16;
 	tract__arena_free(span);
@@ -218,17 +218,17 @@ START_TEST(intact_memory_is_taken_before_purged_and_purged_before_fresh)
 	struct span *a, *b, *c, *span;
 
 	tract__purge_all();
-	a = tract__arena_alloc(64, 0, 0, SPAN_LARGE);
-	b = tract__arena_alloc(64, 0, 0, SPAN_LARGE);
-	c = tract__arena_alloc(64, 0, 0, SPAN_LARGE);
+	a = tract__arena_alloc(64, 0, 0);
+	b = tract__arena_alloc(64, 0, 0);
+	c = tract__arena_alloc(64, 0, 0);
 	free_with_contents(a);
 	tract__purge_all();
 	must(*state_of(a, 0) == TRACT_UNIT_PURGED);
 	free_with_contents(c);
-	span = tract__arena_alloc(64, 0, 0, SPAN_LARGE);
+	span = tract__arena_alloc(64, 0, 0);
 	must(span == c && span->dirty_units == 64);
 	must(*state_of(span, 0) == TRACT_UNIT_LIVE && span->base[0] == 7);
-	span = tract__arena_alloc(64, 0, 0, SPAN_LARGE);
+	span = tract__arena_alloc(64, 0, 0);
 	must(span == a && span->dirty_units == 0 && !span->base[0]);
 	must(*state_of(span, 63) == TRACT_UNIT_LIVE);
 	tract__arena_free(a);
@@ -244,15 +244,15 @@ START_TEST(a_run_being_purged_is_passed_over)
 	struct span *runs[2];
 
 	tract__purge_all();
-	small = tract__arena_alloc(1, 0, 0, SPAN_LARGE);
-	large = tract__arena_alloc(100, 0, 0, SPAN_LARGE);
-	other = tract__arena_alloc(1, 0, 0, SPAN_LARGE);
+	small = tract__arena_alloc(1, 0, 0);
+	large = tract__arena_alloc(100, 0, 0);
+	other = tract__arena_alloc(1, 0, 0);
 	free_with_contents(small);
 	free_with_contents(large);
 	*state_of(small, 0) = TRACT_UNIT_PURGING;
 	*state_of(large, 99) = TRACT_UNIT_PURGING;
-	runs[0] = tract__arena_alloc(1, 0, 0, SPAN_LARGE);
-	runs[1] = tract__arena_alloc(100, 0, 0, SPAN_LARGE);
+	runs[0] = tract__arena_alloc(1, 0, 0);
+	runs[1] = tract__arena_alloc(100, 0, 0);
 	must(runs[0] && runs[0] != small);
 	must(runs[1] && runs[1] != large);
 	must(*state_of(small, 0) == TRACT_UNIT_PURGING);
@@ -271,10 +271,10 @@ START_TEST(a_dirty_run_and_the_clean_one_behind_it_serve_together)
 	struct span *span, *joint;
 
 	tract__purge_all();
-	span = tract__arena_alloc(1000, 0, 0, SPAN_LARGE);
+	span = tract__arena_alloc(1000, 0, 0);
 	tract__arena_shrink(span, 500);
 	free_with_contents(span);
-	joint = tract__arena_alloc(800, 0, 0, SPAN_LARGE);
+	joint = tract__arena_alloc(800, 0, 0);
 	must(joint == span && joint->dirty_units == 500);
 	must(joint->base[499 * UNIT_SIZE] == 7);
 	must(!joint->base[500 * UNIT_SIZE]);
@@ -287,9 +287,9 @@ START_TEST(whole_huge_pages_go_before_parts_of_one)
 	struct span *span, *part;
 
 	tract__purge_all();
-	span = tract__arena_alloc(1024, 0, HUGE_UNITS * UNIT_SIZE, SPAN_LARGE);
+	span = tract__arena_alloc(1024, 0, HUGE_UNITS * UNIT_SIZE);
 	tract__arena_shrink(span, 1000);
-	part = tract__arena_alloc(8, 0, 0, SPAN_LARGE);
+	part = tract__arena_alloc(8, 0, 0);
 	free_with_contents(part);
 	free_with_contents(span);
 	/* Too much: half of what may stay is left, the ragged end with it. */
@@ -304,7 +304,7 @@ START_TEST(offers_of_a_run_in_use_are_its_own)
 	struct span *span;
 	size_t unit, purged;
 
-	span = tract__arena_alloc(20, 0, 0, SPAN_LARGE);
+	span = tract__arena_alloc(20, 0, 0);
 	memset(span->base, 5, 20 * UNIT_SIZE);
 	span->dirty_units = 20;
 	must(tract__arena_find(span->base + 7 * UNIT_SIZE + 1, &unit) == span);
@@ -335,8 +335,8 @@ START_TEST(a_child_takes_nothing_for_zero_that_was_offered)
 	size_t purged;
 
 	tract__purge_all();
-	span = tract__arena_alloc(50, 0, 0, SPAN_LARGE);
-	offered = tract__arena_alloc(50, 0, 0, SPAN_LARGE);
+	span = tract__arena_alloc(50, 0, 0);
+	offered = tract__arena_alloc(50, 0, 0);
 	free_with_contents(span);
 	tract__arena_offer(offered, 0, 50);
 	memset(offered->base, 9, UNIT_SIZE);
@@ -344,7 +344,7 @@ START_TEST(a_child_takes_nothing_for_zero_that_was_offered)
 	*state_of(span, 1) = TRACT_UNIT_PURGING;
 	tract__region_forget(region_of(span));
 	must(!region_of(span)->bound);
-	must(tract__arena_alloc(50, 0, 0, SPAN_LARGE) == span);
+	must(tract__arena_alloc(50, 0, 0) == span);
 	must(span->dirty_units == 50);
 	must(!tract__arena_reclaim(offered, 0, 50, &purged) && purged == 50);
 	must(!offered->base[0]);
@@ -355,10 +355,8 @@ END_TEST
 
 START_TEST(a_request_beyond_any_address_space_fails)
 {
-	ck_assert_ptr_null(
-		tract__arena_alloc((size_t)1 << 40, 0, 0, SPAN_LARGE));
-	ck_assert_ptr_null(
-		tract__arena_alloc((size_t)1 << 31, 0, 0, SPAN_LARGE));
+	ck_assert_ptr_null(tract__arena_alloc((size_t)1 << 40, 0, 0));
+	ck_assert_ptr_null(tract__arena_alloc((size_t)1 << 31, 0, 0));
 }
 END_TEST
 
