@@ -148,6 +148,16 @@ static inline bool tap_is_tract(void)
 	       dlsym(RTLD_DEFAULT, "tract_heap_stats");
 }
 
+/* Is it tract, with memory from the module? */
+static inline bool tap_is_module(void)
+{
+	const char *(*backend)(void);
+
+	free(malloc(1));
+	*(void **)&backend = dlsym(RTLD_DEFAULT, "tract_backend");
+	return backend && !strcmp(backend(), "module");
+}
+
 static inline uint64_t tap_mix(uint64_t x)
 {
 	x += 0x9e3779b97f4a7c15;
