@@ -8,6 +8,7 @@
 
 #include <malloc.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <sys/wait.h>
 
 #include "../../include/tract.h"
@@ -195,6 +196,17 @@ static void forked(void)
 #define ROUNDS 3000
 
 static unsigned char *shared_block;
+static atomic_ulong slow;
+
+/* The purge that is in the way may be slow, where processors are few. */
+static int reclaim_in_time(void *p, size_t size)
+{
+	int was = reclaim(p, size);
+
+	for (; was < 0 && errno == EAGAIN; slow++)
+		was = reclaim(p, size);
+	return was;
+}
 
 /* Offers and takes back its own parts while another thread purges. */
 static void *exchange(void *arg)
@@ -214,7 +226,7 @@ static void *exchange(void *arg)
 		offer(p, units * UNIT);
 		if (i % 16 == 0)
 			process_sleep(0.0005);
-		was = reclaim(p, units * UNIT);
+		was = reclaim_in_time(p, units * UNIT);
 		for (k = 0; k < (int)units; k++) {
 			unsigned char *unit = p + k * UNIT;
 
@@ -256,8 +268,8 @@ static void threads(void)
 	}
 	trim_on = false;
 	pthread_join(trimmer, NULL);
-	tap_ok(!bad, "%d threads while another trims: %lu wrong", THREADS,
-	       (unsigned long)bad);
+	tap_ok(!bad, "%d threads while another trims: %lu wrong, %lu slow",
+	       THREADS, (unsigned long)bad, slow);
 	free(shared_block);
 }
 
