@@ -81,14 +81,18 @@ static cold struct span *make_room(enum pool pool, size_t units, size_t align,
 
 /*
  * Memory that is just being purged is waited for only when there is no other, for
- * half a second in all.
+ * half a second in all, and not for long at a time: another purge may have begun
+ * by then.
  */
-#define BUSY_TRIES 7
+#define BUSY_TRIES 256
+#define BUSY_PAUSE_MAX_US 2000
 
 static void arena_pause(int tries)
 {
+	long us = 50l << (tries < 6 ? tries : 6);
+
 	arena_unlock();
-	tract__sys_sleep_us(100l << 2 * tries);
+	tract__sys_sleep_us(us < BUSY_PAUSE_MAX_US ? us : BUSY_PAUSE_MAX_US);
 	arena_lock();
 }
 
@@ -103,7 +107,8 @@ static struct span *alloc(enum pool pool, size_t units, size_t spare,
 		if (likely(span))
 			return span;
 		span = make_room(pool, units, align, &busy);
-		if (span || !busy || tries == BUSY_TRIES)
+		/* Each try asks for address space again: not so many. */
+		if (span || !busy || tries == BUSY_TRIES / 8)
 			return span;
 		arena_pause(tries);
 	}
