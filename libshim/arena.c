@@ -6,6 +6,7 @@
 #include "backend.h"
 #include "fit.h"
 #include "meta.h"
+#include "options.h"
 #include "pagemap.h"
 #include "quick.h"
 #include "region.h"
@@ -160,18 +161,20 @@ struct span *tract__arena_alloc_cache(size_t units)
 
 struct span *tract__arena_alloc_small(size_t units, unsigned int words)
 {
+	unsigned int bitmaps = tract__options.hardened ? 3 : 2;
 	struct span *span = NULL;
 	uint64_t *bits;
 
 	arena_lock();
-	bits = tract__meta_alloc_bits(2 * words);
+	bits = tract__meta_alloc_bits(bitmaps * words);
 	if (bits) {
 		span = alloc_run(POOL_HEAP, units, 0, 0, SPAN_SMALL);
 		if (unlikely(!span))
-			tract__meta_free_bits(bits, 2 * words);
+			tract__meta_free_bits(bits, bitmaps * words);
 	}
 	if (likely(span)) {
 		span->words = (uint16_t)words;
+		span->bitmaps = bitmaps;
 		span->free_bits = bits;
 		span->remote_bits = bits + words;
 	}
@@ -187,7 +190,8 @@ void tract__arena_free(struct span *span)
 
 	arena_lock();
 	if (kind == SPAN_SMALL)
-		tract__meta_free_bits(span->free_bits, 2 * span->words);
+		tract__meta_free_bits(span->free_bits,
+				      span->bitmaps * span->words);
 	/* Of a large block elsewhere only the first unit was entered. */
 	tract__pagemap_set(
 		span->base,

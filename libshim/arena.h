@@ -62,8 +62,8 @@ void tract__arena_purge(struct span *span);
 bool tract__arena_is_cache(const struct span *span);
 
 /*
- * A run of kind SMALL with bitmaps: free_bits and remote_bits of @words words
- * each, contents undefined.
+ * A run of kind SMALL with bitmaps: free_bits, remote_bits and in hardened mode
+ * held bits, of @words words each, contents undefined.
  */
 struct span *tract__arena_alloc_small(size_t units, unsigned int words);
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "free.h"
 
+#include "hardened.h"
+#include "options.h"
 #include "remote.h"
 #include "report.h"
 #include "span_state.h"
@@ -92,5 +94,6 @@ bool tract__free_would_be_valid(const struct span *span, const void *p)
 	return index < span->block_count &&
 	       !span_bit_is_set(span->free_bits, index) &&
 	       !span_bit_is_set(span->remote_bits, index) &&
-	       !tract__remote_is_gathered(span, index);
+	       !tract__remote_is_gathered(span, index) &&
+	       !(tract__options.hardened && tract__hardened_holds(span, index));
 }

@@ -10,6 +10,7 @@
 
 #include "arena.h"
 #include "init.h"
+#include "options.h"
 #include "refill.h"
 #include "region.h"
 #include "remote.h"
@@ -147,6 +148,7 @@ static struct heap *get_heap(void)
 	if (!list_empty(&unused_heaps)) {
 		heap = container_of(unused_heaps.next, struct heap, node);
 		list_remove(&heap->node);
+		heap->random = 0; /* a forked child's was its parent's */
 	} else {
 		heap = tract__arena_alloc_meta(sizeof(*heap));
 		if (heap)
@@ -195,20 +197,20 @@ static noinline void *alloc_locked(struct heap *heap, unsigned int class)
 void *tract__heap_alloc_slow(unsigned int class)
 {
 	struct heap *heap = tract__heap_get();
-	struct bin *bin;
+	void *p;
 
 	if (unlikely(!heap))
 		return alloc_locked(&tract__orphans, class);
-	bin = &heap->bins[class];
-	if (tract__refill_next_word(bin))
-		return bin_pop(bin);
-	return alloc_locked(heap, class);
+	p = tract__refill_take(heap, &heap->bins[class]);
+	return p ? p : alloc_locked(heap, class);
 }
 
 void tract__heap_set_region(struct heap *heap, const struct span *span)
 {
 	const struct region *region = region_of(span);
 
+	if (unlikely(tract__options.hardened))
+		return;
 	heap->region_base = (uintptr_t)region->reservation.base;
 	heap->region_length = region->reservation.length;
 	heap->region_spans = region->spans;
@@ -246,6 +248,12 @@ void tract__heap_collect(void)
 	settle_heap(&tract__orphans);
 	lock_release(&tract__orphans.lock);
 	lock_release(&heap->lock);
+}
+
+void tract__heap_harden(void)
+{
+	tract__heap_collect();
+	tract__thread_heap->region_length = 0;
 }
 
 static bool heaps_exist(void)
@@ -299,6 +307,7 @@ void tract__heap_fork_child(void)
 	if (!heaps_exist())
 		return;
 	lock_reset(&tract__orphans.lock);
+	own->random = tract__orphans.random = 0;
 	for (struct list *n = heaps.next; n != &heaps; n = n->next)
 		lock_reset(&container_of(n, struct heap, node)->lock);
 	tract__arena_visit(recount, NULL);

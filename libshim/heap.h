@@ -58,6 +58,7 @@ struct heap {
 	struct batch batches[CLASS_COUNT];
 	uint32_t batches_begun;
 	uint8_t grown[CLASS_COUNT]; /* new spans in a row, see refill.c */
+	uint64_t random;	    /* hardened mode; 0: to be seeded */
 
 	struct lock lock; /* all below, and the spans' state and lists */
 	struct list partial[CLASS_COUNT];
@@ -102,11 +103,17 @@ void *tract__heap_alloc_slow(unsigned int class);
 /* Shows every heap of a thread, unless the list of them is in use. */
 void tract__heap_visit(void (*visit)(struct heap *heap, void *arg), void *arg);
 
-/* The heap frees by arithmetic in the region of @span from now on. */
+/* The heap frees by arithmetic in the region of @span from now on; or never. */
 void tract__heap_set_region(struct heap *heap, const struct span *span);
 
 /* Collects what others freed in the caller's heap, and retires empty spans. */
 void tract__heap_collect(void);
+
+/*
+ * The option hardened has been read: what the calling thread did before then has
+ * left no short way past the slow paths.
+ */
+void tract__heap_harden(void);
 
 void tract__heap_fork_prepare(void);
 void tract__heap_fork_parent(void);

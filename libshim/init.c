@@ -16,8 +16,9 @@
 #define STDERR 2
 
 static struct lock init_lock;
-static bool initialised;
+static bool begun;
 static bool options_read;
+static bool initialised; /* nothing is left to do here */
 
 /*
  * Lock order of fork: as everywhere, with the purger first, who takes the
@@ -46,6 +47,7 @@ static void fork_child(void)
 
 static void read_options(void)
 {
+	struct options options = tract__options;
 	char warning[256];
 
 	/* The loader may allocate before the C library knows the environment. */
@@ -53,8 +55,9 @@ static void read_options(void)
 		return;
 	options_read = true;
 	/* A set-user-ID program does not take orders from its caller. */
-	tract__options_parse(&tract__options, secure_getenv("TRACT_OPTIONS"),
-			     warning, sizeof(warning));
+	tract__options_parse(&options, secure_getenv("TRACT_OPTIONS"), warning,
+			     sizeof(warning));
+	tract__options = options;
 	if (warning[0])
 		tract__report(STDERR, "%s", warning);
 }
@@ -66,11 +69,11 @@ void tract__init(void)
 	if (likely(__atomic_load_n(&initialised, __ATOMIC_ACQUIRE)))
 		return;
 	lock_acquire(&init_lock);
-	first = !initialised;
-	if (first) {
-		read_options();
+	first = !begun;
+	begun = true;
+	read_options();
+	if (options_read)
 		__atomic_store_n(&initialised, true, __ATOMIC_RELEASE);
-	}
 	lock_release(&init_lock);
 	/* May allocate, so not before the rest is in place, nor locked. */
 	if (first)
@@ -80,7 +83,10 @@ void tract__init(void)
 static __attribute__((constructor(101))) void start(void)
 {
 	tract__init();
-	read_options();
+	/* A program may have no environment at all. */
+	__atomic_store_n(&initialised, true, __ATOMIC_RELEASE);
+	if (tract__options.hardened)
+		tract__heap_harden();
 }
 
 static __attribute__((destructor(101))) void finish(void)

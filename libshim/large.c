@@ -9,6 +9,9 @@
 
 #include "../include/tract.h"
 #include "arena.h"
+#include "guard.h"
+#include "hardened.h"
+#include "options.h"
 #include "pagemap.h"
 #include "purge.h"
 #include "report.h"
@@ -43,10 +46,19 @@ static void set_size(struct span *span, size_t size)
 		span->dirty_units = (uint32_t)units;
 }
 
+/* Of the run: in hardened mode with the guard's page behind the block. */
+static size_t run_units(size_t size)
+{
+	if (unlikely(tract__options.hardened))
+		return units_of(align_up(size, PAGE) + PAGE);
+	return units_of(size);
+}
+
 static void *make_block(struct span *span, size_t size)
 {
 	write_once(&span->owner, 0);
 	span->block_count = 0;
+	span->state = GUARD_NONE;
 	set_size(span, size);
 	__atomic_store_n(&span->remote_freed, 1, __ATOMIC_RELEASE);
 	tract__pagemap_set(span->base, 1, span);
@@ -56,7 +68,7 @@ static void *make_block(struct span *span, size_t size)
 void *tract__large_alloc(size_t size, size_t align, bool spare,
 			 size_t *zero_from)
 {
-	size_t units = units_of(size);
+	size_t units = run_units(size);
 	struct span *span;
 
 	if (exceeds_machine(size))
@@ -65,7 +77,10 @@ void *tract__large_alloc(size_t size, size_t align, bool spare,
 	if (!span)
 		return NULL;
 	*zero_from = span->dirty_units * UNIT_SIZE;
-	return make_block(span, size);
+	make_block(span, size);
+	if (unlikely(tract__options.hardened))
+		tract__guard_set(span);
+	return span->base;
 }
 
 void *tract__large_alloc_cache(size_t size)
@@ -83,12 +98,23 @@ void *tract__large_alloc_cache(size_t size)
 	return make_block(span, size);
 }
 
+/* A run with a guard that stays must never be used again: false. */
+static bool retire_hardened(struct span *span)
+{
+	if (!tract__guard_clear(span))
+		return false;
+	tract__hardened_wipe(span, 0);
+	return true;
+}
+
 void tract__large_free(struct span *span, void *p)
 {
 	if (unlikely(span->base != p ||
 		     !__atomic_exchange_n(&span->remote_freed, 0,
 					  __ATOMIC_ACQ_REL)))
 		tract__report_corruption("invalid free", p);
+	if (unlikely(tract__options.hardened) && !retire_hardened(span))
+		return;
 	if (unlikely(tract__arena_is_cache(span))) {
 		tract__arena_offer(span, 0, span->dirty_units);
 		tract__arena_purge(span);
@@ -153,15 +179,23 @@ int tract__large_reclaim(void *p, size_t size)
 
 bool tract__large_resize(struct span *span, size_t size)
 {
-	size_t units = units_of(size);
+	bool guard_moves = tract__options.hardened &&
+			   align_up(size, PAGE) != tract__large_usable(span);
+	size_t units = run_units(size);
 
-	if (size > span->size) {
-		if (exceeds_machine(size) || !tract__arena_grow(span, units))
-			return false;
-	} else if (units < span->units) {
+	if (size > span->size &&
+	    (exceeds_machine(size) || !tract__arena_grow(span, units)))
+		return false;
+	if (unlikely(guard_moves) && !tract__guard_clear(span))
+		return false;
+	if (size <= span->size && units < span->units) {
+		if (unlikely(tract__options.hardened))
+			tract__hardened_wipe(span, units);
 		tract__arena_shrink(span, units);
 	}
 	set_size(span, size);
+	if (unlikely(guard_moves))
+		tract__guard_set(span);
 	return true;
 }
 

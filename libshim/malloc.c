@@ -6,9 +6,11 @@
 
 #include "arena.h"
 #include "free.h"
+#include "hardened.h"
 #include "heap.h"
 #include "init.h"
 #include "large.h"
+#include "options.h"
 #include "pagemap.h"
 #include "purge.h"
 #include "report.h"
@@ -22,6 +24,14 @@ static cold void *fail(void)
 	return NULL;
 }
 
+/* All that is kept for later is given up. */
+static void collect(void)
+{
+	if (tract__options.hardened)
+		tract__hardened_drain();
+	tract__heap_collect();
+}
+
 /*
  * Memory is short: what the heap keeps for later is given up, which may set a
  * whole reservation free.
@@ -31,7 +41,7 @@ static cold void *malloc_large_again(size_t size, size_t align,
 {
 	void *p;
 
-	tract__heap_collect();
+	collect();
 	p = tract__large_alloc(size, align, false, zero_from);
 	return p ? p : fail();
 }
@@ -53,7 +63,7 @@ static cold void *malloc_class_again(unsigned int class)
 {
 	void *p;
 
-	tract__heap_collect();
+	collect();
 	p = tract__heap_alloc_slow(class);
 	return p ? p : fail();
 }
@@ -139,15 +149,9 @@ static inline bool is_own(const struct span *span, const struct heap *heap)
 	return read_once(&span->owner) == (uintptr_t)heap;
 }
 
-/* What lies in another region, belongs to others, is large, or is no block. */
-static noinline void free_by_pagemap(void *p)
+void tract__free_now(struct span *span, void *p)
 {
-	struct heap *heap = tract__thread_heap;
-	struct span *span = pagemap_find(p);
-
-	if (!p)
-		return;
-	if (is_own(span, heap))
+	if (is_own(span, tract__thread_heap))
 		free_own(span, p);
 	else if (span->kind == SPAN_SMALL)
 		tract__free_small_slow(span, p);
@@ -155,6 +159,19 @@ static noinline void free_by_pagemap(void *p)
 		tract__large_free(span, p);
 	else
 		tract__report_corruption("invalid free", p);
+}
+
+/* What lies in another region, belongs to others, is large, or is no block. */
+static noinline void free_by_pagemap(void *p)
+{
+	struct span *span = pagemap_find(p);
+
+	if (!p)
+		return;
+	if (unlikely(tract__options.hardened))
+		tract__hardened_free(span, p);
+	else
+		tract__free_now(span, p);
 }
 
 /* Of a small span's first unit if it has an owner; else there is the map. */
@@ -273,6 +290,6 @@ void *tract__realloc(void *p, size_t size)
 
 bool tract__trim(void)
 {
-	tract__heap_collect();
+	collect();
 	return tract__purge_all();
 }

@@ -8,10 +8,14 @@
 
 #include "common.h"
 
+struct span;
+
 void *tract__malloc(size_t size);
 void *tract__calloc(size_t count, size_t size);
 void *tract__realloc(void *p, size_t size);
 void tract__free(void *p);
+/* The same, past the quarantine; @span is that of @p. */
+void tract__free_now(struct span *span, void *p);
 /* @align is a power of two. */
 void *tract__memalign(size_t align, size_t size);
 /* 0 for NULL and for what is no block. */

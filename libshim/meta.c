@@ -13,7 +13,7 @@
 #define CHUNK_MAX ((size_t)64 << 20)
 
 /* Bitmaps of 1, 2, 4 .. 2^(BITS_SIZES - 1) words. */
-#define BITS_SIZES 8
+#define BITS_SIZES 9
 
 static struct {
 	char *next;

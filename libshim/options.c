@@ -56,14 +56,24 @@ static int set_decay(struct options *o, const char *value, size_t length)
 	return ret;
 }
 
-static int set_stats(struct options *o, const char *value, size_t length)
+static int set_bool(bool *option, const char *value, size_t length)
 {
 	long n;
 	int ret = parse_number(value, length, 0, 1, &n);
 
 	if (!ret)
-		o->stats = n;
+		*option = n;
 	return ret;
+}
+
+static int set_hardened(struct options *o, const char *value, size_t length)
+{
+	return set_bool(&o->hardened, value, length);
+}
+
+static int set_stats(struct options *o, const char *value, size_t length)
+{
+	return set_bool(&o->stats, value, length);
 }
 
 static const struct {
@@ -72,6 +82,7 @@ static const struct {
 } keys[] = {
 	{ "backend", set_backend },
 	{ "decay_ms", set_decay },
+	{ "hardened", set_hardened },
 	{ "stats", set_stats },
 };
 
@@ -100,7 +111,7 @@ void tract__options_parse(struct options *options, const char *text,
 			snprintf(warning, size,
 				 "tract: TRACT_OPTIONS: %s '%.*s' ignored; "
 				 "known: backend=auto|module|plain, "
-				 "decay_ms=-1..%d, stats=0|1\n",
+				 "decay_ms=-1..%d, hardened=0|1, stats=0|1\n",
 				 ret == -ENOENT ? "unknown option" :
 						  "bad value in",
 				 (int)(length < 64 ? length : 64), text,

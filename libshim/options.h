@@ -5,6 +5,7 @@
  *   backend=auto|module|plain   auto: the module where it answers, else plain
  *   decay_ms=N                  freed memory goes back after N ms; 0: at once,
  *                               -1: never
+ *   hardened=0|1                see hardened.h
  *   stats=0|1                   a table on stderr at exit
  *
  * A key or value that is not known is answered by one line on stderr and
@@ -29,6 +30,7 @@ enum backend_choice {
 struct options {
 	enum backend_choice backend;
 	int decay_ms;
+	bool hardened;
 	bool stats;
 };
 

@@ -2,6 +2,8 @@
 #include "refill.h"
 
 #include "arena.h"
+#include "hardened.h"
+#include "options.h"
 #include "pagemap.h"
 #include "span_state.h"
 #include "sys.h"
@@ -53,7 +55,7 @@ static bool begin_round(struct bin *bin)
 	return point_at(bin, span->fresh++);
 }
 
-bool tract__refill_next_word(struct bin *bin)
+static bool next_word(struct bin *bin)
 {
 	struct span *span = bin->span;
 
@@ -63,14 +65,29 @@ bool tract__refill_next_word(struct bin *bin)
 		begin_round(bin));
 }
 
-static bool refill_from_current(struct bin *bin)
+void *tract__refill_take(struct heap *heap, struct bin *bin)
 {
-	if (tract__refill_next_word(bin))
-		return true;
-	if (!bin->span)
-		return false;
+	if (unlikely(tract__options.hardened))
+		return tract__hardened_take(heap, bin->span);
+	return next_word(bin) ? bin_pop(bin) : NULL;
+}
+
+/* From a current span that has just been collected. */
+static void *take_anew(struct heap *heap, struct bin *bin)
+{
+	if (unlikely(tract__options.hardened))
+		return tract__hardened_take(heap, bin->span);
+	return begin_round(bin) ? bin_pop(bin) : NULL;
+}
+
+static void *take_from_current(struct heap *heap, struct bin *bin)
+{
+	void *p = tract__refill_take(heap, bin);
+
+	if (p || !bin->span)
+		return p;
 	tract__span_collect(bin->span);
-	return begin_round(bin);
+	return take_anew(heap, bin);
 }
 
 void tract__refill_drop_current(struct heap *heap, struct bin *bin)
@@ -144,6 +161,8 @@ static struct span *new_span(struct heap *heap, unsigned int class)
 	for (unsigned int i = 0; i < words; i++) {
 		write_once(&span->free_bits[i], ~0ull);
 		write_once(&span->remote_bits[i], 0);
+		if (unlikely(span_held_bits(span)))
+			write_once(&span_held_bits(span)[i], 0);
 	}
 	/* Beyond the last block nothing is free, ever. */
 	if (blocks % 64)
@@ -159,10 +178,11 @@ static struct span *new_span(struct heap *heap, unsigned int class)
 void *tract__refill(struct heap *heap, unsigned int class)
 {
 	struct bin *bin = &heap->bins[class];
+	void *p = take_from_current(heap, bin);
 	struct span *span;
 
-	if (refill_from_current(bin))
-		return bin_pop(bin);
+	if (p)
+		return p;
 	tract__refill_drop_current(heap, bin);
 	tract__span_settle_ready(heap);
 	if (!list_empty(&heap->partial[class])) {
@@ -182,6 +202,5 @@ void *tract__refill(struct heap *heap, unsigned int class)
 	tract__span_make_current(span, 1);
 	tract__heap_set_region(heap, span);
 	bin->span = span;
-	begin_round(bin);
-	return bin_pop(bin);
+	return take_anew(heap, bin);
 }

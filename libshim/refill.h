@@ -6,11 +6,11 @@
 #include "heap.h"
 
 /*
- * Points the bin at the next word of its current span that has a free block;
- * false: none has.  By the heap's thread alone, lock or not: the words and the
- * bin are its own.
+ * Takes a block of the bin's current span, and points the bin at the word that it
+ * is from; NULL: the span has none.  By the heap's thread alone, lock or not: the
+ * words and the bin are its own.
  */
-bool tract__refill_next_word(struct bin *bin);
+void *tract__refill_take(struct heap *heap, struct bin *bin);
 
 /* Refills the bin and takes a block.  NULL: no memory.  Heap locked. */
 void *tract__refill(struct heap *heap, unsigned int class);

@@ -15,11 +15,12 @@
 
 /*
  * Metadata that a region may come to need besides its headers: bitmaps, of at
- * most 1 KiB a unit (two bits for each block of 16 bytes), and a leaf or two of
+ * most 1 KiB a unit (two bits for each block of 16 bytes; in hardened mode three,
+ * and 2 KiB), and a leaf or two of
  * the page map.  Set aside with the region, or a process that has used up its
  * address space would have memory and no way to hand it out.
  */
-#define META_PER_UNIT ((size_t)1024)
+#define META_PER_UNIT ((size_t)1024 << tract__options.hardened)
 #define META_PER_REGION (2 * sizeof(struct pagemap_leaf) + 65536)
 
 static void mark_ends(struct span *run, size_t units, enum span_kind kind)

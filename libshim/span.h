@@ -65,7 +65,7 @@ struct span {
 	uint8_t shift;	/* block_size is odd part << shift */
 	uint8_t class;
 	uint8_t kind;
-	uint8_t state;
+	uint8_t state;	/* small: enum span_state; large: enum guard_state */
 	uint16_t fresh; /* no block of this word or those behind was ever out */
 
 	/* Second: what others write, and lists. */
@@ -83,12 +83,21 @@ struct span {
 		struct heap *gatherer;
 	};
 	uint32_t dirty_units; /* leading units that may not read as zero */
-	uint32_t freed_at;    /* ms, of a dirty free run */
+	uint32_t bitmaps;     /* small: how many; the third is held bits */
 } __attribute__((aligned(64)));
 
 _Static_assert(offsetof(struct span, remote_bits) == 64,
 	       "the owner's free must need one cache line");
 _Static_assert(sizeof(struct span) == 128, "a span header is two lines");
+
+/*
+ * 1: freed, but kept back from its span, see hardened.h.  Written by everybody,
+ * atomically.  NULL outside of hardened mode, and of spans older than it.
+ */
+static inline uint64_t *span_held_bits(const struct span *span)
+{
+	return span->bitmaps > 2 ? span->remote_bits + span->words : NULL;
+}
 
 static inline struct heap *span_owner(const struct span *span)
 {

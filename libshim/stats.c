@@ -4,7 +4,9 @@
 #include "arena.h"
 #include "backend.h"
 #include "bitops.h"
+#include "hardened.h"
 #include "large.h"
+#include "options.h"
 #include "remote.h"
 #include "report.h"
 #include "size_class.h"
@@ -50,12 +52,14 @@ static void count_span(struct span *span, void *arg)
 	class->span_bytes += span->units * UNIT_SIZE;
 }
 
-/* Freed by a thread that has not told the span: free all the same. */
+/* Freed, but the span has not been told: free all the same. */
 static void count_gathered(struct tract_class_stats *classes)
 {
 	size_t gathered[CLASS_COUNT] = { 0 };
 
 	tract__remote_count(gathered);
+	if (tract__options.hardened)
+		tract__hardened_count(gathered);
 	for (unsigned int i = 0; i < CLASS_COUNT; i++) {
 		size_t bytes;
 

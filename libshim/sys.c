@@ -6,7 +6,10 @@
 #include <linux/futex.h>
 #include <linux/tract.h>
 #include <signal.h>
+#include <string.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -157,6 +160,22 @@ int tract__sys_forbid(void *addr, size_t length)
 {
 	return (int)call_memory(SYS_mprotect, (long)addr, (long)length,
 				PROT_NONE, 0, 0, 0);
+}
+
+#ifndef MADV_GUARD_REMOVE
+#define MADV_GUARD_REMOVE 103
+#endif
+
+int tract__sys_unguard(void *addr, size_t length)
+{
+	return (int)call_memory(SYS_madvise, (long)addr, (long)length,
+				MADV_GUARD_REMOVE, 0, 0, 0);
+}
+
+int tract__sys_allow(void *addr, size_t length)
+{
+	return (int)call_memory(SYS_mprotect, (long)addr, (long)length,
+				PROT_READ | PROT_WRITE, 0, 0, 0);
 }
 
 uint32_t *tract__sys_fork_canary(void)
@@ -341,6 +360,28 @@ size_t tract__sys_memory_total(void)
 int tract__sys_pid(void)
 {
 	return (int)call(SYS_getpid, 0, 0, 0, 0, 0, 0);
+}
+
+/*
+ * Early at boot, or behind a filter, the kernel may not answer: then the bytes
+ * that it gave the program at its start, and the time.
+ */
+uint64_t tract__sys_random(void)
+{
+	const void *start = (const void *)getauxval(AT_RANDOM);
+	struct timespec ts = { 0 };
+	uint64_t n = 0;
+
+	if (call(SYS_getrandom, (long)&n, sizeof(n), GRND_NONBLOCK, 0, 0, 0) ==
+	    sizeof(n))
+		return n;
+	if (start)
+		memcpy(&n, start, sizeof(n));
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	n ^= (uint64_t)tract__sys_pid() << 32 ^ (uint64_t)ts.tv_nsec << 8;
+	n = (n ^ n >> 30) * 0xbf58476d1ce4e5b9;
+	n = (n ^ n >> 27) * 0x94d049bb133111eb;
+	return n ^ n >> 31;
 }
 
 void tract__sys_write(int fd, const char *text, size_t length)

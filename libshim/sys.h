@@ -40,6 +40,9 @@ int tract__sys_forbid_huge(void *addr, size_t length);
 int tract__sys_guard(void *addr, size_t length);
 /* The same by the map, which splits it; contents stay. */
 int tract__sys_forbid(void *addr, size_t length);
+/* Takes these back: the one, and the other. */
+int tract__sys_unguard(void *addr, size_t length);
+int tract__sys_allow(void *addr, size_t length);
 /*
  * A page that holds 1 in this process and 0 in any child forked from it,
  * however it was forked.  NULL where the kernel has no such thing.
@@ -86,6 +89,8 @@ uint32_t tract__sys_now_ms(void);
 /* Bytes of memory and swap the machine has. */
 size_t tract__sys_memory_total(void);
 int tract__sys_pid(void);
+/* Of the kernel's good ones, or what the process can tell from others by. */
+uint64_t tract__sys_random(void);
 void tract__sys_write(int fd, const char *text, size_t length);
 
 #endif

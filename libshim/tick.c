@@ -11,6 +11,7 @@
  */
 #include "tick.h"
 
+#include "hardened.h"
 #include "options.h"
 #include "purge.h"
 #include "span_state.h"
@@ -47,6 +48,8 @@ void tract__tick(void)
 	struct heap *heap = tract__thread_heap;
 	uint32_t last, now;
 
+	if (unlikely(tract__options.hardened))
+		tract__hardened_tick(tract__sys_now_ms());
 	if (!purge_needs_tick())
 		return;
 	now = tract__sys_now_ms();

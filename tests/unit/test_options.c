@@ -26,6 +26,7 @@ START_TEST(nothing_leaves_the_defaults)
 		ck_assert_int_eq(o.backend, BACKEND_AUTO);
 		ck_assert_int_eq(o.decay_ms, DECAY_DEFAULT);
 		ck_assert(!o.stats);
+		ck_assert(!o.hardened);
 		ck_assert_str_eq(warning, "");
 	}
 }
@@ -33,11 +34,13 @@ END_TEST
 
 START_TEST(every_key_is_read)
 {
-	struct options o = parse("backend=plain,decay_ms=0,stats=1");
+	struct options o = parse("backend=plain,decay_ms=0,stats=1,hardened=1");
 
 	ck_assert_int_eq(o.backend, BACKEND_PLAIN);
 	ck_assert_int_eq(o.decay_ms, 0);
 	ck_assert(o.stats);
+	ck_assert(o.hardened);
+	ck_assert(!parse("hardened=0").hardened);
 	ck_assert_str_eq(warning, "");
 	ck_assert_int_eq(parse("backend=module").backend, BACKEND_MODULE);
 	ck_assert_int_eq(parse("decay_ms=-1").decay_ms, DECAY_NEVER);
@@ -57,6 +60,8 @@ START_TEST(mistakes_are_named_once_and_the_rest_holds)
 		"decay_ms=3600001",
 		"decay_ms=99999999999999999999",
 		"stats=2",
+		"hardened=2",
+		"hardened",
 		"stats=",
 		"=",
 		"=1",
