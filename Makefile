@@ -76,7 +76,8 @@ TSAN_FLAGS := -fsanitize=thread -Wno-tsan
 all: $(O)/libtract.so $(O)/libtract-vm.so $(O)/tractctl
 
 tests: $(API) $(ABI) $(PRELOAD) $(STRESS) $(FAULT) $(MODEL) \
-       $(EXAMPLES) $(UNIT) $(BENCH) $(O)/tests/vm/smoke
+       $(EXAMPLES) $(UNIT) $(BENCH) $(O)/tests/vm/smoke \
+       $(O)/tests/vm/pressure
 
 $(O)/libtract.so: $(SHIM_OBJ) libshim/libtract.map
 	$(CC) $(CFLAGS) $(SHIM_LDFLAGS) $(LDFLAGS) -o $@ $(SHIM_OBJ)

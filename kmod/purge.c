@@ -92,6 +92,8 @@ static u64 purge_run(struct step *step, u64 at, u64 end, unsigned int states)
 	tract_zap_purge(map->res, at << map->unit_shift,
 			(next - at) << map->unit_shift);
 	tract_unit_release_run(map->states, at, next);
+	map->progress.purged += next - at;
+	WRITE_ONCE(map->header->purged, map->progress.purged);
 	step->purged += next - at;
 	step->runs++;
 	return next;
@@ -224,7 +226,6 @@ static void scan_end(struct step *step)
 static enum tract_purge_result step_run(struct step *step)
 {
 	struct tract_bound_map *map = step->map;
-	struct tract_purge_progress *progress = &map->progress;
 
 	lockdep_assert_held(&map->mutex);
 	step->looks = STEP_UNITS;
@@ -239,10 +240,7 @@ static enum tract_purge_result step_run(struct step *step)
 		step->scan->shared = true;
 	if (step->begun || step->err == -EBUSY)
 		set_shared(map, !step->begun);
-	if (step->purged) {
-		progress->purged += step->purged;
-		WRITE_ONCE(map->header->purged, progress->purged);
-	}
+	step->begun = false;
 	if (step->scan->pass < step->pass_count)
 		return step->err == -EAGAIN ? TRACT_PURGE_BLOCKED :
 					      TRACT_PURGE_MORE;
@@ -294,8 +292,13 @@ u64 tract_purge_pressure(struct tract_bound_map *map, u64 goal)
 		.pass_count = ARRAY_SIZE(pressure_passes),
 		.goal = goal,
 	};
+	const bool was_active = progress->pressure.active;
+	enum tract_purge_result result = step_run(&step);
 
-	if (step_run(&step) != TRACT_PURGE_DONE)
+	/* That may have been the end of a scan, and most be before its start. */
+	if (result == TRACT_PURGE_DONE && was_active && !is_spent(&step))
+		result = step_run(&step);
+	if (result != TRACT_PURGE_DONE)
 		WRITE_ONCE(progress->left,
 			   progress->left - min(progress->left, step.purged));
 	work.purged_pressure_bytes = step.purged << map->unit_shift;

@@ -86,17 +86,6 @@ bool tract_purge_map_lock(struct tract_bound_map *map)
 	return false;
 }
 
-/* The same without waiting. */
-bool tract_purge_map_trylock(struct tract_bound_map *map)
-{
-	if (!mutex_trylock(&map->mutex))
-		return false;
-	if (!map->dead)
-		return true;
-	mutex_unlock(&map->mutex);
-	return false;
-}
-
 void tract_purge_map_unlock(struct tract_bound_map *map)
 {
 	mutex_unlock(&map->mutex);
@@ -287,11 +276,18 @@ err_destroy:
 static int publish(struct tract_bound_map *map)
 {
 	struct tract_bound_map *old;
+	int err;
 
+	/* Reclaim waits for the mutex, so nothing may be allocated under it. */
+	err = xa_reserve(&tract_purge_maps, map->id, GFP_KERNEL_ACCOUNT);
+	if (err)
+		return err;
 	/* Nobody works on it before the module's side of it is as for a new map. */
 	mutex_lock(&map->mutex);
 	tract_shrinker_add(map);
-	old = xa_store(&tract_purge_maps, map->id, map, GFP_KERNEL_ACCOUNT);
+	/* Allocates only if somebody unbinds what is there just now. */
+	old = xa_store(&tract_purge_maps, map->id, map,
+		       GFP_NOWAIT | __GFP_NOWARN);
 	if (xa_is_err(old)) {
 		map->dead = true;
 		mutex_unlock(&map->mutex);

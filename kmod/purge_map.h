@@ -28,9 +28,11 @@ struct tract_bound_map {
 	struct list_head lru; /* in shrinker.c, until dead */
 	u64 id; /* of the reservation */
 	/*
-	 * Held by whoever works on the map, for one bounded step.  To unbind is
-	 * to set @dead under it: when that is done nobody will use the fields
-	 * from @res to @states again.  A shrinker only tries to take it.
+	 * Held by whoever works on the map, for one bounded step in which
+	 * nothing is allocated and no other lock is waited for that is held
+	 * over an allocation: reclaim takes it.  To unbind is to set @dead under
+	 * it: when that is done nobody will use the fields from @res to @states
+	 * again.
 	 */
 	struct mutex mutex;
 	bool dead; /* mutex */
@@ -59,7 +61,6 @@ void tract_purge_map_reap(struct tract_bound_map *map);
 struct tract_bound_map *tract_purge_map_get_next(u64 *id);
 void tract_purge_map_put(struct tract_bound_map *map);
 bool tract_purge_map_lock(struct tract_bound_map *map);
-bool tract_purge_map_trylock(struct tract_bound_map *map);
 void tract_purge_map_unlock(struct tract_bound_map *map);
 
 void tract_purge_map_count_locked(struct tract_bound_map *map);

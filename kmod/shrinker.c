@@ -8,9 +8,13 @@
  * its limit, and the shrinker takes the maps of that list in turn.
  *
  * Everything here runs inside of somebody's memory allocation, with any locks
- * held: it allocates nothing and waits for nothing.  It only tries to take the
- * map's mutex, and the locks of the zap (zap.c).  What it may be the last to drop
- * is the structure of a map, whose memory is given back by RCU.
+ * held: it allocates nothing, and tries to take the locks of the zap (zap.c), but
+ * does not wait for them.  It does wait for the mutex of a map, which nobody
+ * allocates under: of two who are short of memory the second would otherwise see
+ * no progress, and get somebody killed, while the first is at work.  What it may
+ * be the last to drop is the structure of a map, whose memory goes back by RCU.
+ *
+ * The objects that are counted are pages.
  */
 #include <linux/list_lru.h>
 #include <linux/slab.h>
@@ -20,10 +24,10 @@
 #include "purge_map.h"
 #include "shrinker.h"
 
-/* The most that is said to be there to free, in units: bounds the work. */
-#define COUNT_MAX 8192UL
-/* Units to a call. */
-#define BATCH 64
+/* The most that is said to be there to free: bounds the work. */
+#define COUNT_MAX (SZ_512M >> PAGE_SHIFT)
+/* Pages to a call; a call for less waits until no priority is left. */
+#define BATCH (SZ_2M >> PAGE_SHIFT)
 /* Maps looked at in a call. */
 #define MAPS_MAX 128UL
 
@@ -63,8 +67,9 @@ static enum lru_status add_estimate(struct list_head *item,
 	unsigned long *count = arg;
 
 	if (!READ_ONCE(map->progress.shared))
-		*count += tract_purge_estimate(map);
-	return *count < COUNT_MAX ? LRU_SKIP : LRU_ROTATE;
+		*count += tract_purge_estimate(map)
+			  << (map->unit_shift - PAGE_SHIFT);
+	return LRU_SKIP;
 }
 
 static enum lru_status get_first(struct list_head *item,
@@ -80,7 +85,7 @@ static enum lru_status get_first(struct list_head *item,
 
 static unsigned long count(struct shrinker *shrinker, struct shrink_control *sc)
 {
-	unsigned long units = 0, maps = MAPS_MAX;
+	unsigned long pages = 0, maps = MAPS_MAX;
 
 	/* Pairs with the release in tract_shrinker_init(). */
 	if (!smp_load_acquire(&tract_shrinker_ready))
@@ -88,8 +93,8 @@ static unsigned long count(struct shrinker *shrinker, struct shrink_control *sc)
 	if (!list_lru_shrink_count(&tract_shrinker_lru, sc))
 		return SHRINK_EMPTY;
 	list_lru_walk_one(&tract_shrinker_lru, sc->nid, sc->memcg, add_estimate,
-			  &units, &maps);
-	return min(units, COUNT_MAX);
+			  &pages, &maps);
+	return min_t(unsigned long, pages, COUNT_MAX);
 }
 
 /* The next map in turn, with a reference, or NULL. */
@@ -103,16 +108,18 @@ static struct tract_bound_map *get_next(const struct shrink_control *sc)
 	return map;
 }
 
+/* Purge @goal pages, or the unit that they are in.  Returns the pages. */
 static u64 purge(struct tract_bound_map *map, u64 goal)
 {
+	const unsigned int shift = map->unit_shift - PAGE_SHIFT;
 	u64 purged = 0;
 
-	if (READ_ONCE(map->progress.shared) || !tract_purge_map_trylock(map))
+	if (READ_ONCE(map->progress.shared) || !tract_purge_map_lock(map))
 		return 0;
 	if (tract_purge_estimate(map))
-		purged = tract_purge_pressure(map, goal);
+		purged = tract_purge_pressure(map, goal >> shift);
 	tract_purge_map_unlock(map);
-	return purged;
+	return purged << shift;
 }
 
 static unsigned long scan(struct shrinker *shrinker, struct shrink_control *sc)
