@@ -61,7 +61,7 @@ static struct field names_field(const char *key, const char *label, __u64 bits,
 }
 
 static const char *const feature_names[] = { "huge", "lockless-huge",
-					     "shared-zap" };
+					     "shared-zap", "purge-map" };
 static const char *const reserve_flag_names[] = { "nodump", "nohuge" };
 static const char *const op_names[] = {
 	[TRACT_OP_DECOMMIT] = "decommit",
@@ -93,6 +93,13 @@ int output_info(const struct output *out, const struct tract_info *info)
 			    info->out_reservations_max),
 		size_field("BYTES_MAX", "reserved by a process, at most",
 			   info->out_bytes_max),
+		size_field("PURGE_MAP_BYTES_MAX",
+			   "purge maps of a process, at most",
+			   info->out_purge_map_bytes_max),
+		size_field("PURGE_UNIT_MIN", "unit of a purge map, at least",
+			   info->out_purge_unit_min),
+		size_field("PURGE_UNIT_MAX", "unit of a purge map, at most",
+			   info->out_purge_unit_max),
 	};
 
 	return table_print_object(out, "info", fields, ARRAY_SIZE(fields));
@@ -161,10 +168,33 @@ static struct field headroom_field(const struct tract_stats *stats)
 	return field;
 }
 
+#define PURGE_FIELDS 7
+
+static void purge_fields(struct field *fields, const struct tract_stats *stats)
+{
+	const struct field purge[PURGE_FIELDS] = {
+		count_field("OFFERED", "units offered in total",
+			    stats->out_offered_units),
+		count_field("REUSED", "units taken back intact",
+			    stats->out_reused_units),
+		size_field("PURGED_AGE", "purged for its age",
+			   stats->out_purged_age_bytes),
+		size_field("PURGED_PRESSURE", "purged because memory was short",
+			   stats->out_purged_pressure_bytes),
+		count_field("SWEEPS", "sweeps in total", stats->out_sweeps),
+		count_field("SWEEP_US", "time in sweeps, us",
+			    stats->out_sweep_ns / 1000),
+		count_field("SKIPPED", "sweeps that found a child in the way",
+			    stats->out_skipped_sweeps),
+	};
+
+	memcpy(fields, purge, sizeof(purge));
+}
+
 int output_stats(const struct output *out, int pid,
 		 const struct tract_stats *stats)
 {
-	struct field fields[11];
+	struct field fields[11 + PURGE_FIELDS];
 	struct field maps_max =
 		count_field("MAPS_MAX", "maps, at most", stats->out_map_max);
 	size_t n = 0;
@@ -185,6 +215,8 @@ int output_stats(const struct output *out, int pid,
 				  stats->out_operations);
 	fields[n++] = count_field("REFUSED", "of them refused after a fork",
 				  stats->out_refused_zaps);
+	purge_fields(&fields[n], stats);
+	n += PURGE_FIELDS;
 	if (pid) {
 		maps_max.absent = !stats->out_map_max;
 		fields[n++] = maps_field(stats);
