@@ -29,8 +29,8 @@
 #define VISIT_PERIOD (5 * HZ)
 /* By how much a date may be missed for the sake of an idle processor. */
 #define SLACK (HZ / 2)
-/* A map has at most this share of a processor. */
-#define SHARE 4
+/* A map rests for so many times what its sweep took, so has a fifth at most. */
+#define RESTS 4
 /* Dates are rounded up so that many maps have the same one; a power of two. */
 #define GRID_MAX 16
 /* The longest wait for a lock, in powers of two of jiffies. */
@@ -124,7 +124,7 @@ static bool step(struct tract_bound_map *map)
 		plan->blocked = 0;
 		ns = map->progress.sweep.ns;
 		plan_sweep(plan,
-			   max(plan->period, nsecs_to_jiffies(ns * SHARE)));
+			   max(plan->period, nsecs_to_jiffies(ns * RESTS)));
 		plan_visit(plan);
 		return false;
 	}

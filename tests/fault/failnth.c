@@ -5,7 +5,7 @@
  * without a failure.  Each failure has a documented errno, and leaves counters,
  * map and contents as they were; no page of the failed call stays behind.
  */
-#include "harness.h"
+#include "offer.h"
 
 #define LENGTH (2 * MIB)
 #define NTH_MAX 400
@@ -298,6 +298,54 @@ static void batch(void)
 	t_unmap(&res);
 }
 
+/*
+ * Binding, the first time and in place of another: it succeeds, or the errno is
+ * listed, what was bound stays bound, and no byte of the new map is written.
+ */
+static void purge_map(void)
+{
+	static const int listed[] = { -ENOMEM, -EFAULT, 0 };
+	struct t_res res = t_reserve(LENGTH, 0);
+	const size_t length = t_map_length(&res, 64 * KIB);
+
+	for (int rebind = 0; rebind < 2; rebind++) {
+		unsigned int n, failed = 0;
+
+		for (n = 1; n < NTH_MAX; n++) {
+			/* Not yet there: faulting it in may fail as well. */
+			void *memory = t_anonymous(length);
+			struct t_map old = { 0 };
+			struct t_snap before;
+			bool injected;
+			int err;
+
+			if (rebind)
+				old = t_bind(&res, 64 * KIB, TRACT_DECAY_NEVER);
+			before = t_snapshot();
+			arm(n);
+			err = t_bind_raw(&res, memory, length, 64 * KIB,
+					 TRACT_DECAY_NEVER);
+			injected = disarm();
+			failed += err != 0;
+			CHECK(!err || (injected && is_one_of(err, listed)),
+			      "PURGE_MAP, %u: %s", n, t_errno_name(err));
+			CHECK_UNCHANGED(&before, "PURGE_MAP, %u", n);
+			CHECK_EQ(t_nonzero(memory, length), -1,
+				 "PURGE_MAP, %u: map written", n);
+			CHECK_ERR(t_unbind(&res), rebind || !err ? 0 : -ENOENT,
+				  "PURGE_MAP, %u: UNBIND", n);
+			if (rebind)
+				t_unmap_map(&old);
+			munmap(memory, length);
+			check_canary("PURGE_MAP", n);
+			if (!injected)
+				break;
+		}
+		report("PURGE_MAP", n - 1, failed);
+	}
+	t_unmap(&res);
+}
+
 /* A knob of debugfs, if this kernel has it. */
 static void knob(const char *dir, const char *name, const char *value)
 {
@@ -331,6 +379,7 @@ int main(void)
 	RUN(first_reserve);
 	RUN(reserve);
 	RUN(batch);
+	RUN(purge_map);
 	t_unmap(&canary);
 	CHECK_EQ(t_process_stats().out_reservations, 0, "left over");
 	return t_end();

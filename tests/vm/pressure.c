@@ -34,7 +34,7 @@ static const char *mode;
 
 struct report {
 	unsigned long used, intact, purged, busy; /* entries */
-	unsigned long checks; /* looks at live data */
+	unsigned long checks;			  /* looks at live data */
 	bool peers_turn, ended;
 };
 
@@ -112,9 +112,8 @@ static void use(char *entry, size_t u, unsigned int turn)
 static void cache_offered(double end)
 {
 	struct t_res res = t_reserve(cache_mib * MIB, 0);
-	struct t_map map = t_bind(&res, UNIT,
-				  strcmp(mode, "never") ? 0 :
-							  TRACT_DECAY_NEVER);
+	struct t_map map = t_bind(
+		&res, UNIT, strcmp(mode, "never") ? 0 : TRACT_DECAY_NEVER);
 	unsigned int *filled = t_anonymous(map.units * sizeof(*filled));
 	struct tract_stats st;
 

@@ -5,7 +5,7 @@
 #
 # Boots a VM in which there is not enough memory for everything that is offered,
 # and runs pressure.c: all of the machine, and in a memory cgroup.  Each of the
-# runs takes N seconds, 20 unless set; 600 is the long test.
+# runs takes N seconds, 12 unless set; 600 is the long test.
 
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
@@ -13,7 +13,7 @@ set -euo pipefail
 cd "$TRACT_ROOT"
 
 kernel=6.12
-seconds=20
+seconds=12
 while [ $# -gt 0 ]; do
 	[ $# -ge 2 ] || die "usage: tests/vm/pressure.sh [--kernel K] [--seconds N]"
 	case $1 in
@@ -61,6 +61,7 @@ point()
 }
 
 # in_cgroup MAX COMMAND...: in one of its own with memory.max.
+# shellcheck disable=SC2317 # called by point
 in_cgroup()
 {
 	local group=/sys/fs/cgroup/pressure max=$1 status=0
@@ -76,7 +77,7 @@ in_cgroup()
 	# A limit that was never reached has tested nothing.
 	grep -q '^max [1-9]' "$group/memory.events" || status=1
 	rmdir "$group"
-	return $status
+	return "$status"
 }
 
 free -m | sed 's/^/# /'
