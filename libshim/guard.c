@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "arena.h"
 #include "large.h"
 #include "sys.h"
 
@@ -32,7 +33,8 @@ void tract__guard_set(struct span *span)
 
 	if (!ret)
 		span->state = GUARD_MARKER;
-	else if (ret == -EINVAL && set_mapped(place(span)))
+	else if (ret == -EINVAL && tract__arena_may_split(span) &&
+		 set_mapped(place(span)))
 		span->state = GUARD_MAPPED;
 }
 

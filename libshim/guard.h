@@ -5,9 +5,10 @@
  *
  * A guard must be gone before its page is anybody else's.  It is a marker in the
  * page table where the kernel and the mapping allow it (Linux 6.13; not where
- * memory is locked, nor in a reservation of the module with huge pages), and
- * else a page without access, which splits the map: of these there are at most
- * GUARDS_MAPPED_MAX, two mappings each, and blocks beyond go without.
+ * memory is locked, nor in a reservation of the module), and else a page without
+ * access, which splits the map: of these there are at most GUARDS_MAPPED_MAX, two
+ * mappings each, and blocks beyond go without.  So do all in reservations of the
+ * module, whose mappings the kernel would not merge again.
  */
 #ifndef TRACT_GUARD_H
 #define TRACT_GUARD_H
