@@ -15,7 +15,7 @@
  * (Always the lowest free block would touch least, and go to a refill for each
  * block; without the rounds all of every span is touched sooner or later.)
  */
-#define ROUND_FRACTION 4
+#define ROUND_FRACTION 8
 
 static bool point_at(struct bin *bin, unsigned int i)
 {

@@ -73,10 +73,7 @@ struct span {
 	uint32_t remote_freed; /* remote bits set, but for frees under way */
 	uint32_t region;       /* index of the region it lies in */
 	struct list node;      /* heap: partial or full; arena: free runs */
-	union {
-		struct list ready; /* heap: full spans to collect */
-		struct list age;   /* arena: dirty runs, oldest first */
-	};
+	struct list ready;     /* heap: full spans to collect */
 	union {
 		size_t size; /* large block: bytes asked for */
 		/* small: who has frees of it that it does not know of yet */
