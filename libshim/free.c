@@ -37,12 +37,12 @@ void tract__free_touched(struct span *span, void *p)
 	uint64_t word;
 	bool due;
 
-	if (unlikely(index >= span->block_count))
+	if (caught(index >= span->block_count))
 		tract__report_corruption("invalid free", p);
 	word = read_once(at);
-	if (unlikely(bit_test_and_set(&word, index) ||
-		     span_bit_is_set(span->remote_bits, index) ||
-		     tract__remote_is_gathered(span, index)))
+	if (caught(bit_test_and_set(&word, index) ||
+		   span_bit_is_set(span->remote_bits, index) ||
+		   tract__remote_is_gathered(span, index)))
 		tract__report_corruption("double free", p);
 	write_once(at, word);
 	if (read_once(&span->gatherer))

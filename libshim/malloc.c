@@ -125,13 +125,13 @@ static inline void free_own(struct span *span, void *p)
 	uint64_t index = span_index(span, p);
 	uint64_t *at, word;
 
-	if (unlikely(index >= span->block_count)) {
+	if (caught(index >= span->block_count)) {
 		free_corrupt("invalid free", p);
 		return;
 	}
 	at = &span->free_bits[index / 64];
 	word = read_once(at);
-	if (unlikely(bit_test_and_set(&word, index))) {
+	if (caught(bit_test_and_set(&word, index))) {
 		free_corrupt("double free", p);
 		return;
 	}

@@ -123,7 +123,7 @@ static void set_bits(struct span *span, uint32_t word, uint64_t bits)
 	twice |= __atomic_fetch_or(&span->remote_bits[word], bits,
 				   __ATOMIC_SEQ_CST);
 	twice &= bits;
-	if (unlikely(twice))
+	if (caught(twice))
 		tract__report_corruption(
 			"double free",
 			span->base + (word * 64 + bit_lowest(twice)) *
@@ -257,15 +257,15 @@ void tract__remote_free(struct span *span, const void *p)
 	struct batch *batch;
 	uint64_t bits;
 
-	if (unlikely(index >= span->block_count))
+	if (caught(index >= span->block_count))
 		tract__report_corruption("invalid free", p);
 	if (unlikely(heap == &tract__empty_heap)) {
 		free_without_heap(span, index);
 		return;
 	}
-	if (unlikely((read_once(&span->free_bits[index / 64]) |
-		      read_once(&span->remote_bits[index / 64])) &
-		     bit))
+	if (caught((read_once(&span->free_bits[index / 64]) |
+		    read_once(&span->remote_bits[index / 64])) &
+		   bit))
 		double_free(span, index);
 	batch = batch_of(heap, span);
 	bits = read_once(&batch->bits);
@@ -277,7 +277,7 @@ void tract__remote_free(struct span *span, const void *p)
 		begin_batch(heap, batch, index);
 		return;
 	}
-	if (unlikely(bits & bit))
+	if (caught(bits & bit))
 		double_free(span, index);
 	write_once(&batch->bits, bits | bit);
 	if (unlikely(!--batch->left))

@@ -8,6 +8,17 @@
 
 #include "common.h"
 
+/*
+ * Round each condition by which misuse is caught.  Only for measuring what that
+ * costs is the library built without (TRACT_UNCHECKED): the condition's effects
+ * stay, its answer is dropped.
+ */
+#ifdef TRACT_UNCHECKED
+#define caught(condition) ((void)(condition), false)
+#else
+#define caught(condition) unlikely(condition)
+#endif
+
 /* "tract: WHAT of 0xPOINTER\n" on stderr, then abort(). */
 void tract__report_corruption(const char *what, const void *p)
 	__attribute__((__noreturn__, __cold__));
