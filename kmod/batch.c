@@ -16,6 +16,8 @@
 #include "reservation.h"
 #include "zap.h"
 
+#define FEW 2
+
 struct batch {
 	u32 count;
 	u32 completed;
@@ -27,6 +29,9 @@ struct batch {
 	 * share a reference; see is_shared().
 	 */
 	struct tract_reservation **res;
+	/* Where both are if they are few: an allocation costs more than an op. */
+	struct tract_op few_ops[FEW];
+	struct tract_reservation *few_res[FEW];
 };
 
 static struct tract_range range_of(const struct tract_op *op)
@@ -64,6 +69,28 @@ static void batch_put(struct batch *batch)
 	for (i = 0; i < batch->count && batch->res[i]; i++)
 		if (!is_shared(batch, i))
 			tract_reservation_put(batch->res[i]);
+}
+
+static int batch_alloc(struct batch *batch)
+{
+	if (batch->count <= FEW) {
+		batch->ops = batch->few_ops;
+		batch->res = batch->few_res;
+		return 0;
+	}
+	batch->ops = kvmalloc_array(batch->count, sizeof(*batch->ops),
+				    GFP_KERNEL_ACCOUNT);
+	batch->res = kvcalloc(batch->count, sizeof(*batch->res),
+			      GFP_KERNEL_ACCOUNT);
+	return batch->ops && batch->res ? 0 : -ENOMEM;
+}
+
+static void batch_free(struct batch *batch)
+{
+	if (batch->count <= FEW)
+		return;
+	kvfree(batch->res);
+	kvfree(batch->ops);
 }
 
 /*
@@ -219,14 +246,9 @@ int tract_batch_run(void *arg, void __user *uarg)
 	if (put_user(0, &user->out_completed) || put_user(0, &user->out_failed))
 		return -EFAULT;
 
-	batch.ops = kvmalloc_array(args->count, sizeof(*batch.ops),
-				   GFP_KERNEL_ACCOUNT);
-	batch.res = kvcalloc(args->count, sizeof(*batch.res),
-			     GFP_KERNEL_ACCOUNT);
-	if (!batch.ops || !batch.res) {
-		err = -ENOMEM;
+	err = batch_alloc(&batch);
+	if (err)
 		goto out_free;
-	}
 	err = batch_read(&batch);
 	if (err)
 		goto out_free;
@@ -235,7 +257,6 @@ int tract_batch_run(void *arg, void __user *uarg)
 		err = batch_execute(&batch, user);
 	batch_put(&batch);
 out_free:
-	kvfree(batch.res);
-	kvfree(batch.ops);
+	batch_free(&batch);
 	return err;
 }
