@@ -6,6 +6,7 @@
  * map and contents as they were; no page of the failed call stays behind.
  */
 #include "offer.h"
+#include "touch.h"
 
 #define LENGTH (2 * MIB)
 #define NTH_MAX 400
@@ -150,8 +151,11 @@ static void stats(void)
 static void reserve(void)
 {
 	static const int listed[] = { -ENOMEM, -EFAULT, 0 };
-	static const unsigned int flags[] = { 0, TRACT_RESERVE_NOHUGE |
-							 TRACT_RESERVE_NODUMP };
+	static const unsigned int flags[] = {
+		0,
+		TRACT_RESERVE_NOHUGE | TRACT_RESERVE_NODUMP,
+		TRACT_RESERVE_TRAP,
+	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(flags); i++) {
 		unsigned int n, failed = 0;
@@ -172,8 +176,9 @@ static void reserve(void)
 			} else {
 				/* A failure it got over: then it is whole. */
 				t_fill(res.addr, LENGTH, n);
-				CHECK_ERR(t_decommit(&res, 0, PAGE), 0,
-					  "RESERVE, %u: DECOMMIT", n);
+				CHECK_ERR(
+					t_op(TRACT_OP_DISCARD, res.id, 0, PAGE),
+					0, "RESERVE, %u: DISCARD", n);
 				CHECK_EQ(t_nonzero(res.addr, PAGE), -1,
 					 "RESERVE, %u", n);
 				t_unmap(&res);
@@ -343,6 +348,122 @@ static void purge_map(void)
 		}
 		report("PURGE_MAP", n - 1, failed);
 	}
+}
+
+/* Every other page a guard, so that there is a tree to change. */
+static void make_fence(const struct t_res *res)
+{
+	if (t_op(TRACT_OP_UNGUARD, res->id, 0, LENGTH) ||
+	    t_op(TRACT_OP_COMMIT, res->id, 0, LENGTH))
+		t_die("clear");
+	t_fill(res->addr, LENGTH, 5);
+	for (unsigned int i = 0; i < 200; i++)
+		if (t_op(TRACT_OP_GUARD, res->id, (2 * i + 1) * PAGE, PAGE))
+			t_die("GUARD");
+}
+
+static bool has_trap(const struct t_res *res, unsigned int page)
+{
+	return t_touch_read(res->addr + page * PAGE).signal;
+}
+
+/*
+ * Changes of state, as a batch: refused whole, or each by itself; what was
+ * refused has changed nothing.
+ */
+static void trap_batch(void)
+{
+	struct t_res res = t_reserve(LENGTH, TRACT_RESERVE_TRAP);
+	unsigned int n, failed = 0, operations_failed = 0;
+
+	for (n = 1; n < NTH_MAX; n++) {
+		struct tract_op ops[5];
+		bool injected;
+		int err;
+
+		make_fence(&res);
+		ops[0] = t_make_op(TRACT_OP_GUARD, res.id, 410 * PAGE, PAGE);
+		ops[1] = t_make_op(TRACT_OP_UNGUARD, res.id, 101 * PAGE, PAGE);
+		ops[2] = t_make_op(TRACT_OP_DECOMMIT, res.id, 420 * PAGE, PAGE);
+		ops[3] = t_make_op(TRACT_OP_NODUMP, res.id, 430 * PAGE, PAGE);
+		ops[4] = t_make_op(TRACT_OP_GUARD, res.id, 200 * PAGE,
+				   50 * PAGE);
+		arm(n);
+		err = t_batch(ops, ARRAY_SIZE(ops), NULL);
+		injected = disarm();
+		if (err) {
+			failed++;
+			CHECK(injected && (err == -ENOMEM || err == -EFAULT),
+			      "BATCH, %u: %s", n, t_errno_name(err));
+		}
+		for (size_t i = 0; i < ARRAY_SIZE(ops) && !err; i++) {
+			operations_failed += ops[i].out_result != 0;
+			CHECK(!ops[i].out_result ||
+				      (injected &&
+				       ops[i].out_result == -ENOMEM),
+			      "op %zu, %u: %s", i, n,
+			      t_errno_name(ops[i].out_result));
+		}
+#define DONE(i) (!err && !ops[i].out_result)
+		CHECK_EQ(has_trap(&res, 410), DONE(0), "GUARD, %u", n);
+		CHECK_EQ(has_trap(&res, 101), !DONE(1), "UNGUARD, %u", n);
+		CHECK_EQ(has_trap(&res, 420), DONE(2), "DECOMMIT, %u", n);
+		CHECK_EQ(has_trap(&res, 200), DONE(4), "long GUARD, %u", n);
+		CHECK_EQ(has_trap(&res, 248), DONE(4), "long GUARD, %u", n);
+		if (!DONE(0))
+			CHECK_EQ(t_wrong(res.addr + 410 * PAGE, PAGE,
+					 5 + 410 * PAGE / 8),
+				 -1, "refused, dropped at");
+#undef DONE
+		CHECK_EQ(has_trap(&res, 99), true, "a guard that was");
+		CHECK_EQ(has_trap(&res, 250), false, "behind");
+		check_canary("changes", n);
+		if (!injected)
+			break;
+	}
+	report("changes", n - 1, failed + operations_failed);
+	t_note("changes: %u places fail one operation only", operations_failed);
+	t_unmap(&res);
+}
+
+/* The owner's first change after a fork copies all states. */
+static void trap_forked(void)
+{
+	struct t_res res = t_reserve(LENGTH, TRACT_RESERVE_TRAP);
+	unsigned int n, failed = 0;
+
+	make_fence(&res);
+	for (n = 1; n < NTH_MAX; n++) {
+		struct t_gate gate = t_make_gate();
+		pid_t pid = t_fork();
+		bool injected;
+		int err;
+
+		if (!pid) {
+			t_pass_gate(&gate);
+			CHECK(has_trap(&res, 1), "child: guard");
+			CHECK(!has_trap(&res, 2), "child: no guard");
+			CHECK(has_trap(&res, 399), "child: last guard");
+			_exit(0);
+		}
+		arm(n);
+		err = t_op(TRACT_OP_UNGUARD, res.id, PAGE, PAGE);
+		injected = disarm();
+		failed += err != 0;
+		CHECK(!err || (injected && (err == -ENOMEM || err == -EFAULT)),
+		      "UNGUARD, %u: %s", n, t_errno_name(err));
+		CHECK_EQ(has_trap(&res, 1), err != 0, "owner, %u", n);
+		CHECK_EQ(has_trap(&res, 399), true, "owner, %u", n);
+		t_open_gate(&gate);
+		waitpid(pid, NULL, 0);
+		close(gate.fd[0]);
+		close(gate.fd[1]);
+		if (!err && t_op(TRACT_OP_GUARD, res.id, PAGE, PAGE))
+			t_die("GUARD");
+		if (!injected)
+			break;
+	}
+	report("change after fork", n - 1, failed);
 	t_unmap(&res);
 }
 
@@ -380,6 +501,11 @@ int main(void)
 	RUN(reserve);
 	RUN(batch);
 	RUN(purge_map);
+	if (t_feature(TRACT_FEATURE_TRAP)) {
+		t_touch_begin();
+		RUN(trap_batch);
+		RUN(trap_forked);
+	}
 	t_unmap(&canary);
 	CHECK_EQ(t_process_stats().out_reservations, 0, "left over");
 	return t_end();
