@@ -60,12 +60,16 @@ static struct field names_field(const char *key, const char *label, __u64 bits,
 	return field;
 }
 
-static const char *const feature_names[] = { "huge", "lockless-huge",
-					     "shared-zap", "purge-map" };
-static const char *const reserve_flag_names[] = { "nodump", "nohuge" };
+static const char *const feature_names[] = { "huge",	   "lockless-huge",
+					     "shared-zap", "purge-map",
+					     "trap",	   "island" };
+static const char *const reserve_flag_names[] = { "nodump", "nohuge", "trap",
+						  "near", "exec" };
 static const char *const op_names[] = {
-	[TRACT_OP_DECOMMIT] = "decommit",
-	[TRACT_OP_POPULATE] = "populate",
+	[TRACT_OP_DECOMMIT] = "decommit", [TRACT_OP_POPULATE] = "populate",
+	[TRACT_OP_COMMIT] = "commit",	  [TRACT_OP_GUARD] = "guard",
+	[TRACT_OP_UNGUARD] = "unguard",	  [TRACT_OP_NODUMP] = "nodump",
+	[TRACT_OP_DODUMP] = "dodump",	  [TRACT_OP_DISCARD] = "discard",
 };
 
 int output_info(const struct output *out, const struct tract_info *info)

@@ -93,7 +93,8 @@ point "info: exit status" 0 "$(status "$ctl" info)"
 point "info: ABI" 1 "$(json 'j["info"][0]["abi_version"]' "$ctl" info --json)"
 point "info: page size" 4096 \
 	"$(json 'j["info"][0]["page_size"]' "$ctl" info --json)"
-point "info: operations" "decommit populate" \
+point "info: operations" \
+	"decommit populate commit guard unguard nodump dodump discard" \
 	"$(json 'j["info"][0]["operations"]' "$ctl" info --json)"
 
 key='[j["stat"][0][k] for k in ("pid", "command", "reservations", "reserved",
