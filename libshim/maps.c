@@ -69,7 +69,8 @@ void tract__maps_search_line(struct maps_search *s, const char *line)
 	if (*line != '-')
 		return;
 	line = parse_hex(line + 1, &end);
-	consider(s, s->gap, start);
+	/* The last line may be a page of the kernel's, beyond all that is ours. */
+	consider(s, s->gap, start < LAST ? start : LAST);
 	s->gap = end;
 	if (strstr(line, "[heap]"))
 		s->gap += HEAP_ROOM;

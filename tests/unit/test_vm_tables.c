@@ -153,6 +153,7 @@ static uintptr_t near(uintptr_t to, size_t reach, size_t size)
 		"7f0000000000-7f0000100000 r-xp 00000000 fe:00 2 /lib/y",
 		"7f0000110000-7f0000200000 rw-p 00000000 00:00 0 ",
 		"not a line of a map",
+		"ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0 [vsyscall]",
 	};
 	struct maps_search search = { to, reach, size, 0, 0, 0 };
 
@@ -178,6 +179,8 @@ START_TEST(the_nearest_gap_is_found)
 	must(!near(0x7f0000050000, 0x50fff, 0x1000));
 	must(!near(0x7f0000080000, 0x80ffe, 0x1000));
 	must(near(0x7f0000080000, 0x80fff, 0x1000) == 0x7f0000100000);
+	/* Nothing of the kernel's part of the map. */
+	must(near(0x7ffffffff000, 1 << 30, 0x10000) == 0x7ffffffef000);
 	/* The heap has room to grow. */
 	must(near(0x580000, 1 << 28, 0x10000) == 0x500000);
 	must(!near(0x580000, 0x800000, 0x400000));
