@@ -87,11 +87,11 @@ static int device(void)
 	return fd;
 }
 
-static int reserve_module(struct reservation *r, size_t length, bool huge)
+static int reserve_module(struct reservation *r, size_t length, uint32_t flags)
 {
 	struct tract_reserve arg = {
 		.size = sizeof(arg),
-		.flags = huge ? 0 : TRACT_RESERVE_NOHUGE,
+		.flags = flags,
 		.length = length,
 		.align = RESERVATION_ALIGN,
 	};
@@ -124,13 +124,17 @@ static int reserve_plain(struct reservation *r, size_t length, bool huge)
 	return 0;
 }
 
-int tract__backend_reserve(struct reservation *r, size_t length, bool huge)
+static int reserve(struct reservation *r, size_t length, uint32_t flags)
 {
+	bool huge = !flags;
 	int ret;
 
 	lock_acquire(&backend.lock);
 	check_forked();
-	ret = reserve_module(r, length, huge);
+	ret = reserve_module(r, length, flags);
+	/* A module that has no trapped reservations still has others. */
+	if (ret == -EOPNOTSUPP)
+		ret = reserve_module(r, length, TRACT_RESERVE_NOHUGE);
 	/*
 	 * No address space is no address space: plain Linux has no more.  For
 	 * anything else there is the other way.
@@ -145,6 +149,16 @@ int tract__backend_reserve(struct reservation *r, size_t length, bool huge)
 	r->generation = backend.generation;
 	lock_release(&backend.lock);
 	return ret;
+}
+
+int tract__backend_reserve(struct reservation *r, size_t length, bool huge)
+{
+	return reserve(r, length, huge ? 0 : TRACT_RESERVE_NOHUGE);
+}
+
+int tract__backend_reserve_trapped(struct reservation *r, size_t length)
+{
+	return reserve(r, length, TRACT_RESERVE_TRAP);
 }
 
 /*
@@ -176,8 +190,9 @@ void tract__backend_release(struct reservation *r)
 	r->length = 0;
 }
 
-/* Marks what the module has done; leaves the rest to madvise(). */
-static void decommit_module(struct decommit *ranges, unsigned int count)
+/* Marks what the module has done; leaves the rest to the caller. */
+static void operate_module(struct decommit *ranges, unsigned int count,
+			   uint32_t op)
 {
 	struct tract_op ops[DECOMMIT_BATCH];
 	unsigned int range_of[DECOMMIT_BATCH];
@@ -193,7 +208,7 @@ static void decommit_module(struct decommit *ranges, unsigned int count)
 		if (!r->id || r->generation != backend.generation)
 			continue;
 		ops[batch.count] = (struct tract_op){
-			.op = TRACT_OP_DECOMMIT,
+			.op = op,
 			.id = r->id,
 			.offset = ranges[i].offset,
 			.length = ranges[i].length,
@@ -211,14 +226,14 @@ static void decommit_module(struct decommit *ranges, unsigned int count)
 		ranges[range_of[i]].done = !ops[i].out_result;
 }
 
-void tract__backend_decommit(struct decommit *ranges, unsigned int count)
+static void discard(struct decommit *ranges, unsigned int count, uint32_t op)
 {
 	for (unsigned int i = 0; i < count; i++)
 		ranges[i].done = false;
 	lock_acquire(&backend.lock);
 	check_forked();
 	lock_release(&backend.lock);
-	decommit_module(ranges, count);
+	operate_module(ranges, count, op);
 	for (unsigned int i = 0; i < count; i++) {
 		if (ranges[i].done)
 			continue;
@@ -228,6 +243,16 @@ void tract__backend_decommit(struct decommit *ranges, unsigned int count)
 			break;
 		ranges[i].done = true;
 	}
+}
+
+void tract__backend_decommit(struct decommit *ranges, unsigned int count)
+{
+	discard(ranges, count, TRACT_OP_DECOMMIT);
+}
+
+void tract__backend_discard(struct decommit *ranges, unsigned int count)
+{
+	discard(ranges, count, TRACT_OP_DISCARD);
 }
 
 bool tract__backend_is_owned(const struct reservation *r)
@@ -255,7 +280,11 @@ int tract__backend_guard(struct decommit *ranges, unsigned int count)
 
 	for (unsigned int i = 0; i < count; i++)
 		ranges[i].done = false;
+	/* All of it is refused when a reservation is not a trapped one. */
+	operate_module(ranges, count, TRACT_OP_GUARD);
 	for (unsigned int i = 0; !ret && i < count; i++) {
+		if (ranges[i].done)
+			continue;
 		ret = guard_plain(ranges[i].reservation->base +
 					  ranges[i].offset,
 				  ranges[i].length);

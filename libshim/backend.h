@@ -36,6 +36,11 @@ struct decommit {
  */
 int tract__backend_reserve(struct reservation *r, size_t length, bool huge);
 /*
+ * The same without huge pages, and trapped where the module has that: guards and
+ * what is discarded are states of pages, and split nothing.
+ */
+int tract__backend_reserve_trapped(struct reservation *r, size_t length);
+/*
  * Maps @length bytes, a multiple of the page size, read-write, every one within
  * @reach of @near, in the nearest place that is free.  The address, or
  * -EADDRNOTAVAIL when there is no such place, -ENOMEM.
@@ -45,6 +50,9 @@ long tract__backend_map_near(uintptr_t near, size_t reach, size_t length);
 void tract__backend_release(struct reservation *r);
 /* Stops at the first range that can be decommitted in no way. */
 void tract__backend_decommit(struct decommit *ranges, unsigned int count);
+
+/* The same for trapped ones, whose pages remain usable. */
+void tract__backend_discard(struct decommit *ranges, unsigned int count);
 
 /* Was it made by this process, not by one that it was forked from? */
 bool tract__backend_is_owned(const struct reservation *r);

@@ -305,6 +305,11 @@ long tract__sys_pread(int fd, void *buffer, size_t size, off_t offset)
 	return call(SYS_pread64, fd, (long)buffer, (long)size, offset, 0, 0);
 }
 
+int tract__sys_ioctl(int fd, unsigned long number, void *arg)
+{
+	return (int)call(SYS_ioctl, fd, (long)number, (long)arg, 0, 0, 0);
+}
+
 void tract__sys_close(int fd)
 {
 	call(SYS_close, fd, 0, 0, 0, 0, 0);

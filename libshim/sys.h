@@ -75,6 +75,7 @@ int tract__sys_mincore(void *addr, size_t length, unsigned char *pages);
 int tract__sys_open(const char *path);
 long tract__sys_read(int fd, void *buffer, size_t size);
 long tract__sys_pread(int fd, void *buffer, size_t size, off_t offset);
+int tract__sys_ioctl(int fd, unsigned long number, void *arg);
 void tract__sys_close(int fd);
 /* All signals wait until the mask that was returned is restored. */
 uint64_t tract__sys_block_signals(void);

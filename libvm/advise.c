@@ -3,8 +3,10 @@
 #include "vm.h"
 
 #include <errno.h>
+#include <linux/tract.h>
 
 #include "sys.h"
+#include "trapped.h"
 
 /* Larger ranges are not looked through before an advice is taken as idle. */
 #define LOOK_MAX ((size_t)1 << 30)
@@ -101,12 +103,25 @@ static bool was_decommitted(uintptr_t start, uintptr_t end)
 	return yes;
 }
 
-/* The program's view of the range changes, so that it is ours no more. */
+/* What the advice makes of pages of ours: of no use to anybody else. */
+static void note_marks(uintptr_t start, uintptr_t end)
+{
+	uintptr_t next;
+	uint8_t state;
+
+	for (; start < end; start = next) {
+		next = tract__pages_run(start, end, &state);
+		if (page_kind(state) == PAGE_MAPPED ||
+		    page_kind(state) == PAGE_NODUMP)
+			tract__pages_set(start, next,
+					 page_change(state, PAGE_MARKED,
+						     page_prot(state)));
+	}
+}
+
 static int advise_marked(uintptr_t start, uintptr_t end, int advice)
 {
 	struct vm_section section;
-	uintptr_t at, next;
-	uint8_t state;
 	int ret;
 
 	if (!tract__vm_enter(&section))
@@ -114,14 +129,84 @@ static int advise_marked(uintptr_t start, uintptr_t end, int advice)
 	ret = tract__pages_prepare(start, end);
 	if (!ret)
 		ret = advise_kernel(start, end, advice);
-	for (at = start; !ret && at < end; at = next) {
-		next = tract__pages_run(at, end, &state);
-		if (page_kind(state) == PAGE_MAPPED)
-			tract__pages_set(
-				at, next,
-				page_state(PAGE_MARKED, page_prot(state)));
-	}
+	if (!ret)
+		note_marks(start, end);
 	tract__vm_exit(&section);
+	return ret;
+}
+
+/*
+ * Trapped pages are left out of dumps one by one.  0, or an error: the map is to
+ * do it.
+ */
+static int dump_trapped(uintptr_t start, uintptr_t end, uint8_t state,
+			bool dump)
+{
+	struct vm_section section;
+	int ret;
+
+	if (!(state & PAGE_TRAPPED) || !tract__vm_enter(&section))
+		return -ENODEV;
+	ret = tract__pages_prepare(start, end);
+	if (!ret)
+		ret = trapped_op(start, end,
+				 dump ? TRACT_OP_DODUMP : TRACT_OP_NODUMP);
+	if (!ret)
+		tract__pages_set(start, end,
+				 page_change(state,
+					     dump ? PAGE_MAPPED : PAGE_NODUMP,
+					     page_prot(state)));
+	tract__vm_exit(&section);
+	return ret;
+}
+
+/* Advice that outlasts the guards: it needs a mapping to be kept in. */
+static int advise_guards(uintptr_t start, uintptr_t end, uint8_t state,
+			 int advice)
+{
+	struct vm_section section;
+	int ret;
+
+	if (!tract__vm_enter(&section))
+		return -ENOMEM;
+	ret = tract__pages_prepare(start, end);
+	if (!ret)
+		ret = tract__vm_settle_guards(start, end, state);
+	tract__vm_exit(&section);
+	state = page_change(state, PAGE_MAPPED, PROT_NONE);
+	if (!ret && advice == MADV_DONTDUMP &&
+	    !dump_trapped(start, end, state, false))
+		return 0;
+	return ret ? ret : advise_marked(start, end, advice);
+}
+
+/*
+ * MADV_FREE may lose contents at once: in reservations there is no later, marked
+ * parts of them included.
+ */
+static int discard(uintptr_t start, uintptr_t end, uint8_t state, int advice)
+{
+	int ret;
+
+	vm_count(COUNT_DECOMMIT);
+	if (state & PAGE_TRAPPED && !trapped_op(start, end, TRACT_OP_DISCARD))
+		return 0;
+	ret = advise_kernel(start, end, advice);
+	if (ret == -EINVAL && advice == MADV_FREE)
+		ret = advise_kernel(start, end, MADV_DONTNEED);
+	return ret;
+}
+
+/*
+ * Left out of dumps by the map (in a child) a piece of a reservation remains so,
+ * which is no reason for the program to fail.
+ */
+static int advise_map(uintptr_t start, uintptr_t end, uint8_t state, int advice)
+{
+	int ret = advise_kernel(start, end, advice);
+
+	if (ret == -EINVAL && advice == MADV_DODUMP && state & PAGE_TRAPPED)
+		ret = 0;
 	return ret;
 }
 
@@ -131,8 +216,14 @@ static int advise_run(uintptr_t start, uintptr_t end, uint8_t state, int advice,
 {
 	enum page_kind kind = page_kind(state);
 
-	if (kind == PAGE_FOREIGN || kind == PAGE_MARKED)
+	if (kind == PAGE_FOREIGN)
 		return advise_kernel(start, end, advice);
+	if (advice == MADV_DONTNEED || advice == MADV_FREE)
+		return discard(start, end, state, advice);
+	if (kind == PAGE_NODUMP && advice == MADV_DODUMP)
+		return dump_trapped(start, end, state, true);
+	if (kind == PAGE_MARKED)
+		return advise_map(start, end, state, advice);
 	if (advice == MADV_DODUMP || (advice == MADV_DONTDUMP && idle)) {
 		vm_count(COUNT_DUMP);
 		return 0;
@@ -141,11 +232,14 @@ static int advise_run(uintptr_t start, uintptr_t end, uint8_t state, int advice,
 	if (kind == PAGE_GUARD &&
 	    (advice == MADV_GUARD_REMOVE || advice == MADV_GUARD_INSTALL))
 		return 0;
-	if (marks(advice))
-		return advise_marked(start, end, advice);
-	if (advice == MADV_DONTNEED || advice == MADV_FREE)
-		vm_count(COUNT_DECOMMIT);
-	return advise_kernel(start, end, advice);
+	if (kind == PAGE_GUARD && marks(advice))
+		return advise_guards(start, end, state, advice);
+	if (advice == MADV_DONTDUMP && kind == PAGE_NODUMP)
+		return 0;
+	if (advice == MADV_DONTDUMP && !dump_trapped(start, end, state, false))
+		return 0;
+	return marks(advice) ? advise_marked(start, end, advice) :
+			       advise_kernel(start, end, advice);
 }
 
 long tract__vm_madvise(void *addr, size_t length, int advice)

@@ -10,7 +10,7 @@ struct hole {
 	uint32_t priority;
 };
 
-static struct hole *root;
+static struct hole *roots[HOLES_KINDS];
 static struct hole *spare; /* linked by left */
 static uint64_t seed;
 
@@ -97,9 +97,10 @@ static void free_tree(struct hole *tree)
 	hole_free(tree);
 }
 
-bool tract__holes_find(uintptr_t addr, uintptr_t *start, uintptr_t *end)
+bool tract__holes_find(enum holes kind, uintptr_t addr, uintptr_t *start,
+		       uintptr_t *end)
 {
-	const struct hole *hole = root;
+	const struct hole *hole = roots[kind];
 
 	while (hole && (addr < hole->start || addr >= hole->end))
 		hole = addr < hole->start ? hole->left : hole->right;
@@ -110,7 +111,7 @@ bool tract__holes_find(uintptr_t addr, uintptr_t *start, uintptr_t *end)
 	return true;
 }
 
-static void insert_alone(uintptr_t start, uintptr_t end)
+static void insert_alone(enum holes kind, uintptr_t start, uintptr_t end)
 {
 	struct hole *low, *high, *hole;
 
@@ -119,56 +120,67 @@ static void insert_alone(uintptr_t start, uintptr_t end)
 	hole = hole_alloc(start, end);
 	if (!hole)
 		return;
-	split(root, start, &low, &high);
-	root = join(join(low, hole), high);
+	split(roots[kind], start, &low, &high);
+	roots[kind] = join(join(low, hole), high);
 }
 
-void tract__holes_remove(uintptr_t start, uintptr_t end)
+/* Takes out the one that starts at @start. */
+static void remove_one(enum holes kind, uintptr_t start)
+{
+	struct hole *low, *middle, *high;
+
+	split(roots[kind], start, &low, &middle);
+	split(middle, start + 1, &middle, &high);
+	free_tree(middle);
+	roots[kind] = join(low, high);
+}
+
+static void remove_from(enum holes kind, uintptr_t start, uintptr_t end)
 {
 	struct hole *low, *middle, *high;
 	uintptr_t from, to;
 
-	if (tract__holes_find(start, &from, &to) && from < start) {
-		split(root, from, &low, &middle);
-		split(middle, from + 1, &middle, &high);
-		free_tree(middle);
-		root = join(low, high);
-		insert_alone(from, start);
-		insert_alone(end, to);
+	if (tract__holes_find(kind, start, &from, &to) && from < start) {
+		remove_one(kind, from);
+		insert_alone(kind, from, start);
+		insert_alone(kind, end, to);
 	}
-	if (tract__holes_find(end - 1, &from, &to) && to > end) {
-		split(root, from, &low, &middle);
-		split(middle, from + 1, &middle, &high);
-		free_tree(middle);
-		root = join(low, high);
-		insert_alone(end, to);
+	if (tract__holes_find(kind, end - 1, &from, &to) && to > end) {
+		remove_one(kind, from);
+		insert_alone(kind, end, to);
 	}
-	split(root, start, &low, &middle);
+	split(roots[kind], start, &low, &middle);
 	split(middle, end, &middle, &high);
 	free_tree(middle);
-	root = join(low, high);
+	roots[kind] = join(low, high);
 }
 
-void tract__holes_insert(uintptr_t start, uintptr_t end)
+void tract__holes_remove(uintptr_t start, uintptr_t end)
+{
+	for (unsigned int kind = 0; kind < HOLES_KINDS; kind++)
+		remove_from((enum holes)kind, start, end);
+}
+
+void tract__holes_insert(enum holes kind, uintptr_t start, uintptr_t end)
 {
 	uintptr_t from, to, low = start, high = end;
 
 	if (start >= end)
 		return;
-	if (tract__holes_find(start - 1, &from, &to))
+	if (tract__holes_find(kind, start - 1, &from, &to))
 		low = from;
-	if (tract__holes_find(end, &from, &to))
+	if (tract__holes_find(kind, end, &from, &to))
 		high = to;
-	tract__holes_remove(low, high);
-	insert_alone(low, high);
+	remove_from(kind, low, high);
+	insert_alone(kind, low, high);
 }
 
-uintptr_t tract__holes_take(size_t length)
+uintptr_t tract__holes_take(enum holes kind, size_t length)
 {
-	struct hole *hole = root;
+	struct hole *hole = roots[kind];
 	uintptr_t start;
 
-	if (longest_of(root) < length)
+	if (longest_of(hole) < length)
 		return 0;
 	for (;;) {
 		if (longest_of(hole->left) >= length)
@@ -179,20 +191,21 @@ uintptr_t tract__holes_take(size_t length)
 			hole = hole->right;
 	}
 	start = hole->start;
-	tract__holes_remove(start, start + length);
+	remove_from(kind, start, start + length);
 	return start;
 }
 
 void tract__holes_clear(void)
 {
 	/* The nodes may be in disorder (see vm.c): they are left behind. */
-	root = NULL;
+	for (unsigned int kind = 0; kind < HOLES_KINDS; kind++)
+		roots[kind] = NULL;
 	spare = NULL;
 }
 
-bool tract__holes_take_first(uintptr_t *start, uintptr_t *end)
+bool tract__holes_take_first(enum holes kind, uintptr_t *start, uintptr_t *end)
 {
-	const struct hole *hole = root;
+	const struct hole *hole = roots[kind];
 
 	if (!hole)
 		return false;
@@ -200,6 +213,6 @@ bool tract__holes_take_first(uintptr_t *start, uintptr_t *end)
 		hole = hole->left;
 	*start = hole->start;
 	*end = hole->end;
-	tract__holes_remove(*start, *end);
+	remove_one(kind, *start);
 	return true;
 }

@@ -4,15 +4,18 @@
 
 #include <errno.h>
 
-#include "holes.h"
 #include "near.h"
 #include "sys.h"
+#include "trapped.h"
 
 #ifndef MAP_FIXED_NOREPLACE
 #define MAP_FIXED_NOREPLACE 0x100000
 #endif
 
 #define MAP_PLACED (MAP_FIXED | MAP_FIXED_NOREPLACE)
+/* Larger ones have a mapping of their own, whose edges they may trim. */
+#define TRAPPED_MAX ((size_t)1 << 30)
+
 #define MAP_OURS (MAP_PRIVATE | MAP_ANONYMOUS)
 
 /* Ordinary anonymous memory: nothing asked that a hole would not have. */
@@ -82,53 +85,86 @@ static long map_kernel(void *addr, size_t length, int prot, int flags, int fd,
 }
 
 /* A hole becomes what the program has; 0: it cannot. */
-static long take(uintptr_t start, size_t length)
+static long take(uintptr_t start, size_t length, int prot)
 {
-	if (tract__vm_refresh(start, start + length)) {
-		/* Not as we left it: it is nothing of ours. */
+	uint8_t state = tract__pages_get(start);
+	int ret = prot == PROT_NONE ?
+			  tract__vm_mark(start, start + length, state) :
+			  tract__vm_refresh(start, start + length, state);
+
+	if (ret) {
+		/*
+		 * Not as we left it, or a parent's: it is nothing of ours.  If
+		 * it is still a hole, the kernel may have the addresses.
+		 */
+		if (state & PAGE_TRAPPED &&
+		    tract__trapped_is_there(start, start + length))
+			tract__sys_munmap((void *)start, length);
 		tract__vm_forget(start, start + length);
 		return 0;
 	}
-	tract__pages_set(start, start + length,
-			 page_state(PAGE_MAPPED, PROT_RW));
+	tract__pages_set(
+		start, start + length,
+		page_change(state, prot == PROT_NONE ? PAGE_GUARD : PAGE_MAPPED,
+			    PROT_RW));
 	vm_count(COUNT_REUSED);
 	return (long)start;
 }
 
+/* Takes a hole out: the one at @hint, or any if that is 0. */
+static uintptr_t find_hole(uintptr_t hint, size_t length, int prot)
+{
+	uintptr_t start, end;
+
+	for (unsigned int kind = 0; hint && kind < HOLES_KINDS; kind++) {
+		if (tract__holes_find((enum holes)kind, hint, &start, &end) &&
+		    length <= end - hint) {
+			tract__holes_remove(hint, hint + length);
+			return hint;
+		}
+	}
+	if (hint)
+		return 0;
+	start = tract__holes_take(HOLES_TRAPPED, length);
+	if (!start && length <= TRAPPED_MAX && tract__trapped_add(length))
+		start = tract__holes_take(HOLES_TRAPPED, length);
+	if (!start && prot == PROT_RW)
+		start = tract__holes_take(HOLES_PLAIN, length);
+	return start;
+}
+
 /* From a hole at @hint, or any if that is 0; 0: there is none. */
-static long map_hole(uintptr_t hint, size_t length)
+static long map_hole(uintptr_t hint, size_t length, int prot)
 {
 	struct vm_section section;
-	uintptr_t start = hint, low, high;
+	uintptr_t start;
 	long ret = 0;
 
 	if (!tract__vm_enter(&section))
 		return 0;
-	if (!hint) {
-		start = tract__holes_take(length);
-	} else if (tract__holes_find(hint, &low, &high) &&
-		   length <= high - hint) {
-		tract__holes_remove(hint, hint + length);
-	} else {
-		start = 0;
-	}
+	start = find_hole(hint, length, prot);
 	if (start && !tract__pages_prepare(start, start + length))
-		ret = take(start, length);
+		ret = take(start, length, prot);
 	else if (start)
-		tract__holes_insert(start, start + length);
+		tract__holes_insert(vm_holes(tract__pages_get(start)), start,
+				    start + length);
 	tract__vm_exit(&section);
 	return ret;
 }
 
-/* Is every page from @start to @end of a kind in @kinds, read-write below? */
+/*
+ * Is every page from @start to @end of a kind in @kinds, read-write below, and
+ * all of them trapped, or none?
+ */
 static bool all_plain(uintptr_t start, uintptr_t end, unsigned int kinds)
 {
-	uint8_t state;
+	uint8_t first = tract__pages_get(start), state = first;
 
 	for (; start < end; start = tract__pages_run(start, end, &state)) {
 		state = tract__pages_get(start);
 		if (!(kinds >> page_kind(state) & 1) ||
-		    page_prot(state) != PROT_RW)
+		    page_prot(state) != PROT_RW ||
+		    (state ^ first) & PAGE_TRAPPED)
 			return false;
 	}
 	return true;
@@ -141,28 +177,28 @@ static bool all_plain(uintptr_t start, uintptr_t end, unsigned int kinds)
 static long map_over(uintptr_t start, uintptr_t end, int prot, int flags)
 {
 	unsigned int kinds = 1u << PAGE_HOLE;
+	uint8_t state = tract__pages_get(start);
 
 	if (!(flags & MAP_FIXED_NOREPLACE))
 		kinds |= 1u << PAGE_MAPPED | 1u << PAGE_GUARD;
 	if (!is_ordinary(prot, flags) || !all_plain(start, end, kinds) ||
-	    tract__pages_prepare(start, end))
+	    tract__pages_prepare(start, end) ||
+	    !tract__vm_is_ours(start, end, state))
 		return 0;
 	if (prot == PROT_RW) {
-		if (!tract__vm_is_anonymous(start, end) ||
-		    tract__sys_madvise((void *)start, end - start,
-				       MADV_DONTNEED) ||
-		    (tract__vm_has_guards() && tract__vm_refresh(start, end)))
+		if (tract__vm_refresh(start, end, state))
 			return 0;
-		tract__pages_set(start, end, page_state(PAGE_MAPPED, prot));
+		state = page_change(state, PAGE_MAPPED, prot);
 	} else if (prot == PROT_NONE && end - start <= VM_GUARD_MAX &&
-		   tract__vm_has_guards()) {
-		if (tract__vm_drop(start, end))
+		   tract__vm_can_mark(state)) {
+		if (tract__vm_mark(start, end, state))
 			return 0;
-		tract__pages_set(start, end, page_state(PAGE_GUARD, PROT_RW));
+		state = page_change(state, PAGE_GUARD, PROT_RW);
 		vm_count(COUNT_GUARDS);
 	} else {
 		return 0;
 	}
+	tract__pages_set(start, end, state);
 	tract__holes_remove(start, end);
 	return (long)start;
 }
@@ -242,9 +278,9 @@ long tract__vm_mmap(void *addr, size_t length, int prot, int flags, int fd,
 		return tract__sys_mmap(addr, length, prot, flags, fd, offset);
 	if (flags & MAP_PLACED)
 		return map_placed(addr, length, prot, flags, fd, offset);
-	if (prot == PROT_RW && size < VM_HOLE_MAX &&
+	if ((prot == PROT_RW || prot == PROT_NONE) &&
 	    is_ours(length, prot, flags))
-		ret = map_hole(hint, size);
+		ret = map_hole(hint, size, prot);
 	if (ret)
 		return ret;
 	if (hint)

@@ -24,7 +24,11 @@ enum page_kind {
 	PAGE_HOLE,    /* unmapped for the program, kept for its next mmap() */
 	PAGE_GUARD,   /* PROT_NONE for the program, by a guard marker */
 	PAGE_MARKED,  /* mapped, but the map has attributes of its own there */
+	PAGE_NODUMP,  /* trapped, mapped, and by its state left out of dumps */
 };
+
+/* Beside kind and protection: the page lies in a trapped reservation. */
+#define PAGE_TRAPPED 64u
 
 /* A state: the kind, and the protection (PROT_READ | ...) of the kernel's map. */
 static inline uint8_t page_state(enum page_kind kind, int prot)
@@ -37,9 +41,15 @@ static inline enum page_kind page_kind(uint8_t state)
 	return (enum page_kind)(state & 7);
 }
 
+/* The same page with another kind and protection. */
+static inline uint8_t page_change(uint8_t state, enum page_kind kind, int prot)
+{
+	return (uint8_t)(page_state(kind, prot) | (state & PAGE_TRAPPED));
+}
+
 static inline int page_prot(uint8_t state)
 {
-	return state >> 3;
+	return state >> 3 & 7;
 }
 
 /* The state of the page at @addr. */

@@ -5,39 +5,9 @@
 #include <errno.h>
 #include <sys/single_threaded.h>
 
+#include "contents.h"
 #include "sys.h"
-
-/*
- * Has no page of the range any contents?  Not what mincore() tells: a page in
- * swap is none, and not lost either.
- */
-static bool is_empty(uintptr_t start, uintptr_t end)
-{
-	int fd = tract__sys_open("/proc/self/pagemap");
-	uint64_t entries[64];
-	bool empty = fd >= 0;
-
-	while (empty && start < end) {
-		size_t count = (end - start) / PAGE_SIZE;
-		size_t size;
-
-		if (count > ARRAY_SIZE(entries))
-			count = ARRAY_SIZE(entries);
-		size = count * sizeof(*entries);
-		empty = tract__sys_pread(fd, entries, size,
-					 (off_t)(start / PAGE_SIZE *
-						 sizeof(*entries))) ==
-			(long)size;
-		/* Bits 63 and 62: present, swapped. */
-		for (size_t i = 0; i < count; i++)
-			if (entries[i] >> 62)
-				empty = false;
-		start += count * PAGE_SIZE;
-	}
-	if (fd >= 0)
-		tract__sys_close(fd);
-	return empty;
-}
+#include "trapped.h"
 
 static int protect_kernel(uintptr_t start, uintptr_t end, int prot)
 {
@@ -49,29 +19,28 @@ static int protect_kernel(uintptr_t start, uintptr_t end, int prot)
  * first, so that no other thread writes what the marker would wipe; a range
  * that has contents keeps them, and its protection.
  */
-static int guard(uintptr_t start, uintptr_t end)
+static int guard(uintptr_t start, uintptr_t end, uint8_t state)
 {
-	bool alone = __libc_single_threaded;
+	/* The map of trapped memory does not grow together again. */
+	bool alone = __libc_single_threaded || state & PAGE_TRAPPED;
 	int ret = alone ? 0 : protect_kernel(start, end, PROT_NONE);
 	bool marked;
 
 	if (ret)
 		return ret;
-	marked = is_empty(start, end) &&
-		 !tract__sys_madvise((void *)start, end - start,
-				     MADV_GUARD_INSTALL);
+	marked = tract__contents_none(start, end) &&
+		 !tract__vm_mark(start, end, state);
 	if (!marked && alone)
 		ret = protect_kernel(start, end, PROT_NONE);
 	if (marked && !alone && protect_kernel(start, end, PROT_RW)) {
-		tract__sys_madvise((void *)start, end - start,
-				   MADV_GUARD_REMOVE);
+		tract__vm_unmark(start, end, &state);
 		marked = false;
 	}
 	if (ret)
 		return ret;
 	tract__pages_set(start, end,
-			 marked ? page_state(PAGE_GUARD, PROT_RW) :
-				  page_state(PAGE_MAPPED, PROT_NONE));
+			 marked ? page_change(state, PAGE_GUARD, PROT_RW) :
+				  page_change(state, PAGE_MAPPED, PROT_NONE));
 	if (marked)
 		vm_count(COUNT_GUARDS);
 	return 0;
@@ -86,35 +55,33 @@ static int unguard(uintptr_t start, uintptr_t end, uint8_t state, int prot)
 		return 0;
 	if (prot != page_prot(state))
 		ret = protect_kernel(start, end, prot);
+	state = page_change(state, PAGE_MAPPED, prot);
 	if (!ret)
-		ret = tract__sys_madvise((void *)start, end - start,
-					 MADV_GUARD_REMOVE);
+		ret = tract__vm_unmark(start, end, &state);
 	if (!ret)
-		tract__pages_set(start, end, page_state(PAGE_MAPPED, prot));
+		tract__pages_set(start, end, state);
 	return ret;
 }
 
 static int protect_run(uintptr_t start, uintptr_t end, uint8_t state, int prot)
 {
+	enum page_kind kind = page_kind(state);
 	int ret;
 
-	switch (page_kind(state)) {
-	case PAGE_HOLE:
+	if (kind == PAGE_HOLE)
 		return -ENOMEM;
-	case PAGE_GUARD:
+	if (kind == PAGE_GUARD)
 		return unguard(start, end, state, prot);
-	case PAGE_MAPPED:
-		if (prot == PROT_NONE && page_prot(state) == PROT_RW &&
-		    end - start <= VM_GUARD_MAX && tract__vm_has_guards())
-			return guard(start, end);
-		ret = protect_kernel(start, end, prot);
-		if (!ret)
-			tract__pages_set(start, end,
-					 page_state(PAGE_MAPPED, prot));
-		return ret;
-	default:
-		return protect_kernel(start, end, prot);
-	}
+	if (kind == PAGE_MAPPED && prot == PROT_NONE &&
+	    page_prot(state) == PROT_RW && end - start <= VM_GUARD_MAX &&
+	    tract__vm_can_mark(state))
+		return guard(start, end, state);
+	ret = protect_kernel(start, end, prot);
+	if (!ret && state & PAGE_TRAPPED)
+		tract__trapped_split();
+	if (!ret && kind != PAGE_FOREIGN)
+		tract__pages_set(start, end, page_change(state, kind, prot));
+	return ret;
 }
 
 long tract__vm_mprotect(void *addr, size_t length, int prot)

@@ -4,7 +4,7 @@
 
 #include <errno.h>
 
-#include "holes.h"
+#include "contents.h"
 #include "near.h"
 #include "sys.h"
 
@@ -27,35 +27,31 @@ long tract__vm_munmap(void *addr, size_t length)
 	return ret;
 }
 
-/*
- * Guards are mappings of their own for the program, which mremap() may move:
- * they become what it believes they are.
- */
-static int settle_guards(uintptr_t start, uintptr_t end)
+int tract__vm_settle_guards(uintptr_t start, uintptr_t end, uint8_t state)
 {
 	int ret = tract__sys_mprotect((void *)start, end - start, PROT_NONE);
 
+	state = page_change(state, PAGE_MAPPED, PROT_NONE);
 	if (!ret)
-		ret = tract__sys_madvise((void *)start, end - start,
-					 MADV_GUARD_REMOVE);
+		ret = tract__vm_unmark(start, end, &state);
 	if (!ret)
-		tract__pages_set(start, end,
-				 page_state(PAGE_MAPPED, PROT_NONE));
+		tract__pages_set(start, end, state);
 	return ret;
 }
 
 /* Growth in place, into a hole that happens to be there. */
 static bool grow(uintptr_t start, uintptr_t end, uintptr_t new_end)
 {
+	uint8_t state = tract__pages_get(start);
 	uintptr_t low, high;
 
-	if (tract__pages_get(start) != page_state(PAGE_MAPPED, PROT_RW) ||
-	    !tract__holes_find(end, &low, &high) || high < new_end ||
-	    tract__pages_prepare(end, new_end) ||
-	    tract__vm_refresh(end, new_end))
+	if ((state & ~PAGE_TRAPPED) != page_state(PAGE_MAPPED, PROT_RW) ||
+	    !tract__holes_find(vm_holes(state), end, &low, &high) ||
+	    high < new_end || tract__pages_prepare(end, new_end) ||
+	    tract__vm_refresh(end, new_end, state))
 		return false;
 	tract__holes_remove(end, new_end);
-	tract__pages_set(end, new_end, page_state(PAGE_MAPPED, PROT_RW));
+	tract__pages_set(end, new_end, state);
 	vm_count(COUNT_REUSED);
 	return true;
 }
@@ -80,6 +76,40 @@ static long move(uintptr_t start, uintptr_t end, size_t length, int flags,
 				page_prot(state));
 	else
 		tract__vm_forget((uintptr_t)ret, (uintptr_t)ret + size);
+	return ret;
+}
+
+/*
+ * Trapped memory neither expands nor leaves its reservation: what is in it is
+ * copied to memory like any other.
+ */
+static long copy(uintptr_t start, uintptr_t end, size_t length, int flags,
+		 void *target, uint8_t state)
+{
+	size_t size = align_up(length, PAGE_SIZE);
+	size_t kept = size < end - start ? size : end - start;
+	int prot = page_prot(state);
+	long ret;
+
+	if (!(flags & MREMAP_MAYMOVE))
+		return -ENOMEM;
+	if (flags & MREMAP_FIXED && (uintptr_t)target < end &&
+	    start < (uintptr_t)target + size)
+		return -EINVAL;
+	ret = tract__sys_mmap(flags & MREMAP_FIXED ? target : NULL, size,
+			      PROT_RW,
+			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE |
+				      (flags & MREMAP_FIXED ? MAP_FIXED : 0),
+			      -1, 0);
+	if (ret < 0 && ret > -4096)
+		return ret;
+	if (!(prot & PROT_READ))
+		tract__sys_mprotect((void *)start, end - start, PROT_READ);
+	tract__contents_copy((uintptr_t)ret, start, start + kept);
+	if (prot != PROT_RW)
+		tract__sys_mprotect((void *)ret, size, prot);
+	tract__vm_adopt((uintptr_t)ret, (uintptr_t)ret + size, prot);
+	tract__vm_unmap(start, end);
 	return ret;
 }
 
@@ -108,13 +138,15 @@ static long remap(uintptr_t start, uintptr_t end, size_t length, int flags,
 	if (page_kind(state) == PAGE_GUARD) {
 		ret = tract__pages_prepare(start, end);
 		if (!ret)
-			ret = settle_guards(start, end);
+			ret = tract__vm_settle_guards(start, end, state);
 		if (ret)
 			return ret;
 		state = tract__pages_get(start);
 	}
 	if (!placed && grow(start, end, start + size))
 		return (long)start;
+	if (state & PAGE_TRAPPED && !(flags & MREMAP_DONTUNMAP))
+		return copy(start, end, length, flags, target, state);
 	return move(start, end, length, flags, target, state);
 }
 

@@ -2,10 +2,11 @@
 #include "vm.h"
 
 #include <errno.h>
+#include <linux/tract.h>
 
-#include "holes.h"
 #include "lock.h"
 #include "sys.h"
+#include "trapped.h"
 
 uint64_t tract__vm_counts[COUNTS];
 
@@ -112,30 +113,98 @@ void tract__vm_adopt(uintptr_t start, uintptr_t end, int prot)
 }
 
 /*
- * MADV_FREE fails where there is anything else: a program that works past us
- * may have put a file of its own there, which dropping pages would not take
- * away.
+ * MADV_FREE fails where there is anything but anonymous memory: a program that
+ * works past us may have put a file of its own there, which dropping pages would
+ * not take away.
  */
-bool tract__vm_is_anonymous(uintptr_t start, uintptr_t end)
+bool tract__vm_is_ours(uintptr_t start, uintptr_t end, uint8_t state)
 {
+	if (state & PAGE_TRAPPED)
+		return tract__trapped_is_there(start, end);
 	return !tract__sys_madvise((void *)start, end - start, MADV_FREE);
 }
 
-int tract__vm_drop(uintptr_t start, uintptr_t end)
+static int discard(uintptr_t start, uintptr_t end)
 {
-	if (!tract__vm_is_anonymous(start, end))
-		return -EINVAL;
-	return tract__sys_madvise((void *)start, end - start,
-				  tract__vm_has_guards() ? MADV_GUARD_INSTALL :
-							   MADV_DONTNEED);
+	return tract__sys_madvise((void *)start, end - start, MADV_DONTNEED);
 }
 
-int tract__vm_refresh(uintptr_t start, uintptr_t end)
+/* A forked child that shares the pages stops the device, and not the map. */
+static int drop_trapped(uintptr_t start, uintptr_t end)
 {
-	/* Without guards a stray write may have found the hole. */
+	int ret = trapped_op(start, end, TRACT_OP_DECOMMIT);
+
+	return ret == -EBUSY ? discard(start, end) : ret;
+}
+
+int tract__vm_drop(uintptr_t start, uintptr_t end, uint8_t state)
+{
+	if (!tract__vm_is_ours(start, end, state))
+		return -EINVAL;
+	if (state & PAGE_TRAPPED)
+		return drop_trapped(start, end);
+	if (!tract__vm_has_guards())
+		return discard(start, end);
 	return tract__sys_madvise((void *)start, end - start,
-				  tract__vm_has_guards() ? MADV_GUARD_REMOVE :
-							   MADV_DONTNEED);
+				  MADV_GUARD_INSTALL);
+}
+
+static int refresh_trapped(uintptr_t start, uintptr_t end)
+{
+	static const uint32_t ops[] = { TRACT_OP_DISCARD, TRACT_OP_DODUMP,
+					TRACT_OP_UNGUARD, TRACT_OP_COMMIT };
+	int ret = tract__trapped_ops(start, end, ops, ARRAY_SIZE(ops));
+
+	return ret == -EBUSY ? discard(start, end) : ret;
+}
+
+int tract__vm_refresh(uintptr_t start, uintptr_t end, uint8_t state)
+{
+	int ret;
+
+	if (state & PAGE_TRAPPED)
+		return refresh_trapped(start, end);
+	/* Without guards a stray write may have found the hole. */
+	ret = discard(start, end);
+	if (!ret && tract__vm_has_guards())
+		ret = tract__sys_madvise((void *)start, end - start,
+					 MADV_GUARD_REMOVE);
+	return ret;
+}
+
+bool tract__vm_can_mark(uint8_t state)
+{
+	return state & PAGE_TRAPPED || tract__vm_has_guards();
+}
+
+int tract__vm_mark(uintptr_t start, uintptr_t end, uint8_t state)
+{
+	static const uint32_t ops[] = { TRACT_OP_GUARD, TRACT_OP_COMMIT };
+
+	if (state & PAGE_TRAPPED)
+		return tract__trapped_ops(start, end, ops, ARRAY_SIZE(ops));
+	return tract__sys_madvise((void *)start, end - start,
+				  MADV_GUARD_INSTALL);
+}
+
+/*
+ * A child has its parent's guards and no operations on them.  There is nothing
+ * in these pages: others take their place.
+ */
+int tract__vm_unmark(uintptr_t start, uintptr_t end, uint8_t *state)
+{
+	long ret;
+
+	if (!(*state & PAGE_TRAPPED))
+		return tract__sys_madvise((void *)start, end - start,
+					  MADV_GUARD_REMOVE);
+	if (!trapped_op(start, end, TRACT_OP_UNGUARD))
+		return 0;
+	ret = tract__sys_mmap(
+		(void *)start, end - start, page_prot(*state),
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+	*state &= (uint8_t)~PAGE_TRAPPED;
+	return ret < 0 && ret > -4096 ? (int)ret : 0;
 }
 
 /* Would the kernel have to split its map to unmap what lies beside @addr? */
@@ -143,20 +212,25 @@ static bool is_middle(uintptr_t addr)
 {
 	uint8_t state = tract__pages_get(addr);
 
-	return page_kind(state) != PAGE_FOREIGN &&
+	return !(state & PAGE_TRAPPED) && page_kind(state) != PAGE_FOREIGN &&
 	       page_kind(state) != PAGE_MARKED && page_prot(state) == PROT_RW;
 }
 
-/* A run whose pages may stay in the kernel's map as a hole. */
-static int unmap_plain(uintptr_t start, uintptr_t end)
+/*
+ * A run whose pages may stay in the kernel's map as a hole.  Those of trapped
+ * reservations do, wherever they lie.
+ */
+static int unmap_plain(uintptr_t start, uintptr_t end, uint8_t state)
 {
 	uintptr_t low = start, high = end, ignored;
+	enum holes kind = vm_holes(state);
 	int ret;
 
 	/* What is unmapped takes the holes beside it along. */
-	tract__holes_find(start - 1, &low, &ignored);
-	tract__holes_find(end, &ignored, &high);
-	if ((!is_middle(low - 1) || !is_middle(high) ||
+	tract__holes_find(kind, start - 1, &low, &ignored);
+	tract__holes_find(kind, end, &ignored, &high);
+	if (kind == HOLES_PLAIN &&
+	    (!is_middle(low - 1) || !is_middle(high) ||
 	     end - start >= VM_HOLE_MAX) &&
 	    !tract__pages_prepare(low, high) &&
 	    !tract__sys_munmap((void *)low, high - low)) {
@@ -164,9 +238,10 @@ static int unmap_plain(uintptr_t start, uintptr_t end)
 		return 0;
 	}
 	/* In the middle, or the kernel's map is full: a hole it is. */
-	if (!tract__vm_drop(start, end)) {
-		tract__pages_set(start, end, page_state(PAGE_HOLE, PROT_RW));
-		tract__holes_insert(start, end);
+	if (!tract__vm_drop(start, end, state)) {
+		tract__pages_set(start, end,
+				 page_change(state, PAGE_HOLE, PROT_RW));
+		tract__holes_insert(kind, start, end);
 		vm_count(COUNT_HOLES);
 		return 0;
 	}
@@ -178,23 +253,24 @@ static int unmap_plain(uintptr_t start, uintptr_t end)
 
 static bool is_plain(uint8_t state)
 {
-	return (page_kind(state) == PAGE_MAPPED ||
-		page_kind(state) == PAGE_GUARD ||
-		page_kind(state) == PAGE_HOLE) &&
-	       page_prot(state) == PROT_RW;
+	enum page_kind kind = page_kind(state);
+
+	return page_prot(state) == PROT_RW &&
+	       (kind == PAGE_MAPPED || kind == PAGE_GUARD ||
+		kind == PAGE_HOLE || kind == PAGE_NODUMP);
 }
 
-/* The end of the pages from @start on that are all plain, or all not. */
-static uintptr_t plain_run(uintptr_t start, uintptr_t end, bool *plain)
+/* The end of the pages from @start on that can be treated as one. */
+static uintptr_t plain_run(uintptr_t start, uintptr_t end, uint8_t *first)
 {
+	uintptr_t at = tract__pages_run(start, end, first);
 	uint8_t state;
-	uintptr_t at = tract__pages_run(start, end, &state);
 
-	*plain = is_plain(state);
 	while (at < end) {
 		uintptr_t next = tract__pages_run(at, end, &state);
 
-		if (is_plain(state) != *plain)
+		if (is_plain(state) != is_plain(*first) ||
+		    (state ^ *first) & PAGE_TRAPPED)
 			break;
 		at = next;
 	}
@@ -204,15 +280,15 @@ static uintptr_t plain_run(uintptr_t start, uintptr_t end, bool *plain)
 int tract__vm_unmap(uintptr_t start, uintptr_t end)
 {
 	uintptr_t at, next;
-	bool plain;
+	uint8_t state;
 	int ret = tract__pages_prepare(start, end);
 
 	if (ret)
 		return ret;
 	/* What can fail comes first: then nothing has been done yet. */
 	for (at = start; at < end; at = next) {
-		next = plain_run(at, end, &plain);
-		if (plain)
+		next = plain_run(at, end, &state);
+		if (is_plain(state))
 			continue;
 		ret = tract__sys_munmap((void *)at, next - at);
 		if (ret)
@@ -220,27 +296,34 @@ int tract__vm_unmap(uintptr_t start, uintptr_t end)
 		tract__vm_forget(at, next);
 	}
 	for (at = start; at < end; at = next) {
-		next = plain_run(at, end, &plain);
-		if (plain)
-			ret = unmap_plain(at, next);
+		next = plain_run(at, end, &state);
+		if (is_plain(state))
+			ret = unmap_plain(at, next, state);
 		if (ret)
 			return ret;
 	}
 	return 0;
 }
 
-bool tract__vm_release_holes(void)
+static bool release_holes(enum holes kind)
 {
 	uintptr_t start, end;
 	bool any = false;
 
-	while (tract__holes_take_first(&start, &end)) {
+	while (tract__holes_take_first(kind, &start, &end)) {
 		if (tract__sys_munmap((void *)start, end - start)) {
-			tract__holes_insert(start, end);
+			tract__holes_insert(kind, start, end);
 			break;
 		}
 		tract__vm_forget(start, end);
 		any = true;
 	}
 	return any;
+}
+
+bool tract__vm_release_holes(void)
+{
+	bool any = release_holes(HOLES_PLAIN);
+
+	return release_holes(HOLES_TRAPPED) || any;
 }

@@ -15,6 +15,7 @@
 #define TRACT_VM_VM_H
 
 #include "common.h"
+#include "holes.h"
 #include "pages.h"
 
 #include <sys/mman.h>
@@ -92,9 +93,6 @@ static inline bool vm_valid(uintptr_t addr, size_t length)
 	       !__builtin_add_overflow(addr, length + PAGE_SIZE - 1, &end);
 }
 
-/* Does the kernel have guard markers? */
-bool tract__vm_has_guards(void);
-
 /* The rest needs the lock. */
 
 /* The range is mapped with @prot, whatever was known of it; or foreign. */
@@ -104,14 +102,34 @@ void tract__vm_forget(uintptr_t start, uintptr_t end);
 /* As munmap() of a valid range. */
 int tract__vm_unmap(uintptr_t start, uintptr_t end);
 /*
- * Is it anonymous memory from end to end?  Only for ranges of which nothing is
- * wanted any more: reclaim may take their contents.
+ * Is there still what @state says?  Only for ranges of which nothing is wanted
+ * any more: their contents may go.
  */
-bool tract__vm_is_anonymous(uintptr_t start, uintptr_t end);
-/* Drops a range that holds nothing of the program's; touching it faults. */
-int tract__vm_drop(uintptr_t start, uintptr_t end);
-/* Makes a hole usable: it reads as zero and may be written. */
-int tract__vm_refresh(uintptr_t start, uintptr_t end);
+bool tract__vm_is_ours(uintptr_t start, uintptr_t end, uint8_t state);
+/* Guards become mappings without access, as the program believes they are. */
+int tract__vm_settle_guards(uintptr_t start, uintptr_t end, uint8_t state);
+/*
+ * Of pages of ours, alike in being trapped or not, as @state tells:
+ *
+ * Drops a range that holds nothing of the program's; touching it faults, where
+ * that can be had.
+ */
+int tract__vm_drop(uintptr_t start, uintptr_t end, uint8_t state);
+/* Makes whatever is there read as zero, and writable; no touch of it faults. */
+int tract__vm_refresh(uintptr_t start, uintptr_t end, uint8_t state);
+/* Does the kernel have guard markers? */
+bool tract__vm_has_guards(void);
+/* Can there be guard markers?  They wipe what they are set on. */
+bool tract__vm_can_mark(uint8_t state);
+int tract__vm_mark(uintptr_t start, uintptr_t end, uint8_t state);
+/* Takes guard markers away; *@state is corrected if other memory had to do. */
+int tract__vm_unmark(uintptr_t start, uintptr_t end, uint8_t *state);
+
+static inline enum holes vm_holes(uint8_t state)
+{
+	return state & PAGE_TRAPPED ? HOLES_TRAPPED : HOLES_PLAIN;
+}
+
 /* Gives all holes back to the kernel; were there any? */
 bool tract__vm_release_holes(void);
 

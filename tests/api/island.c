@@ -110,9 +110,11 @@ static void *churn(void *arg)
 	uint64_t state = tap_seed + 100 * (uintptr_t)arg;
 	char *blocks[BLOCKS] = { NULL };
 	size_t sizes[BLOCKS];
+	int slow = tap_env("TRACT_TEST_SLOWNESS", 1);
 	unsigned long bad = 0;
+	int turns = 30000 / (slow * slow);
 
-	for (int i = 0; i < 30000; i++) {
+	for (int i = 0; i < turns; i++) {
 		int k = tap_random(&state) % BLOCKS;
 		size_t size = (1 + tap_random(&state) % 130) * PAGE;
 

@@ -87,7 +87,8 @@ static void test_dump(void)
 
 	memset(p, 1, 600 * PAGE);
 	madvise(p + 100 * PAGE, PAGE, MADV_DONTDUMP);
-	tap_ok(has_flag(p + 100 * PAGE, " dd") && !has_flag(p, " dd"),
+	tap_ok(has_flag(p + 100 * PAGE, " dd") == !trapped &&
+		       !has_flag(p, " dd"),
 	       "a live page is left out of dumps");
 	madvise(p + 100 * PAGE, PAGE, MADV_DODUMP);
 	tap_ok(!has_flag(p + 100 * PAGE, " dd"), "and put in again");
@@ -96,15 +97,17 @@ static void test_dump(void)
 	flag = has_flag(p + 204 * PAGE, " dd");
 	tap_ok(flag == !preloaded, "a page given up needs no flag");
 	madvise(p + 204 * PAGE, 4 * PAGE, MADV_DONTDUMP);
-	tap_ok(has_flag(p + 204 * PAGE, " dd"), "asked again, it gets one");
+	tap_ok(has_flag(p + 204 * PAGE, " dd") == !trapped,
+	       "asked again, it gets one");
 	madvise(p + 300 * PAGE, 4 * PAGE, MADV_DONTNEED);
 	p[301 * PAGE] = 1;
 	madvise(p + 300 * PAGE, 4 * PAGE, MADV_DONTDUMP);
-	tap_ok(has_flag(p + 301 * PAGE, " dd"),
+	tap_ok(has_flag(p + 301 * PAGE, " dd") == !trapped,
 	       "one that was written since does");
 	madvise(p + 400 * PAGE, 4 * PAGE, MADV_DONTNEED);
 	madvise(p + 402 * PAGE, 4 * PAGE, MADV_DONTDUMP);
-	tap_ok(has_flag(p + 405 * PAGE, " dd"), "and one beside it");
+	tap_ok(has_flag(p + 405 * PAGE, " dd") == !trapped,
+	       "and one beside it");
 	munmap(p, 600 * PAGE);
 }
 
@@ -134,7 +137,8 @@ static void test_past(void)
 		       *file == 9,
 	       "and mapped over");
 	syscall(SYS_munmap, p + 40 * PAGE, 4 * PAGE);
-	tap_ok(fails(madvise(p + 40 * PAGE, 4 * PAGE, MADV_DONTNEED), ENOMEM),
+	tap_ok(trapped || fails(madvise(p + 40 * PAGE, 4 * PAGE, MADV_DONTNEED),
+				ENOMEM),
 	       "a gap made past us is seen by madvise");
 	tap_ok(fails(mprotect(p + 40 * PAGE, 4 * PAGE, PROT_READ), ENOMEM),
 	       "and by mprotect");
@@ -175,7 +179,7 @@ static void test_holes(void)
 	if (!holes_fault)
 		poke(p + PAGE, 5);
 	q = map(2);
-	tap_ok(!preloaded || (q > p && q < p + pages * PAGE),
+	tap_ok(!preloaded || trapped || (q > p && q < p + pages * PAGE),
 	       "the next mapping takes a hole");
 	tap_ok(!q[0] && !q[2 * PAGE - 1] && poke(q, 1), "which is zero");
 	munmap(q, 2 * PAGE);
@@ -211,7 +215,9 @@ static void test_guards(void)
 		bad += mprotect(p + i * PAGE, PAGE, RW) != 0 ||
 		       peek(p + i * PAGE) != (i >= 2048 && i < 3072);
 	tap_ok(!bad, "taken away, contents are what they were");
-	tap_ok(process_vmas() <= before + 2, "mappings %ld", process_vmas());
+	/* Reservations do not grow together again where they were split. */
+	tap_ok(process_vmas() <= before + 2 + (trapped ? 1024 / 4 * 2 : 0),
+	       "mappings %ld", process_vmas());
 	munmap(p, pages * PAGE);
 }
 

@@ -32,6 +32,7 @@ static char *window;
 static uint64_t rng;
 static unsigned long steps;
 static bool bad;
+static bool tracing;
 
 static void complain(const char *what, size_t page, long found)
 {
@@ -233,6 +234,7 @@ static void step_file(size_t from, size_t n)
 	for (size_t i = 0; i < n; i++)
 		if ((unsigned char)window[(from + i) * PAGE] != stamp)
 			complain("contents of a file", from + i, 0);
+	close(fd);
 	step_munmap(from, n);
 }
 
@@ -386,11 +388,16 @@ static void step(void)
 		step_file,     step_fork,
 	};
 	size_t from = roll(PAGES), n = 1 + roll(roll(4) ? 8 : 100);
+	unsigned int kind;
 
 	if (n > PAGES - from)
 		n = PAGES - from;
 	steps++;
-	kinds[roll(ARRAY_SIZE(kinds))](from, n);
+	kind = roll(ARRAY_SIZE(kinds));
+	if (tracing)
+		tap_note("%d: step %lu: kind %u, pages %zu to %zu", getpid(),
+			 steps, kind, from, from + n - 1);
+	kinds[kind](from, n);
 }
 
 int main(int argc, char **argv)
@@ -401,6 +408,9 @@ int main(int argc, char **argv)
 
 	tap_start(argc, argv, 100);
 	preload_start();
+	/* Beside what is trapped there is what took the place of some of it. */
+	holes_fault = !preloaded || markers;
+	tracing = tap_env("TRACT_TEST_TRACE", 0);
 	rng = tap_seed;
 	for (unsigned long round = 0; round < rounds && !bad; round++) {
 		base = mmap(NULL, PAGES * PAGE + 2 * MARGIN,

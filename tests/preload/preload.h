@@ -28,6 +28,9 @@
 /* Does a touch of what was unmapped fault?  Not in holes without markers. */
 static bool holes_fault = true;
 static bool preloaded;
+/* On the module, where operations go by offset and not by address. */
+static bool trapped;
+static bool markers; /* of this kernel */
 static int fault_code;
 static sigjmp_buf fault_return;
 static volatile sig_atomic_t fault_expected;
@@ -105,8 +108,10 @@ static inline void preload_start(void)
 		preload_forbid_guards();
 	sigaction(SIGSEGV, &action, NULL);
 	preloaded = list && strstr(list, "libtract-vm.so");
-	if (preloaded && syscall(SYS_madvise, page, PAGE, MADV_GUARD_INSTALL))
-		holes_fault = false;
+	trapped = preloaded && getenv("TRACT_OPTIONS") &&
+		  strstr(getenv("TRACT_OPTIONS"), "backend=module");
+	markers = !syscall(SYS_madvise, page, PAGE, MADV_GUARD_INSTALL);
+	holes_fault = !preloaded || trapped || markers;
 	munmap(page, PAGE);
 	tap_note("%s the preload, a touch of a hole %s",
 		 preloaded ? "with" : "without",

@@ -68,6 +68,7 @@ START_TEST(pages_are_what_was_set)
 END_TEST
 
 #define HOLES 4096
+#define KIND HOLES_TRAPPED
 
 static bool hole[HOLES + 2];
 
@@ -100,7 +101,7 @@ static void check_find(size_t i)
 	uintptr_t from, to;
 	size_t low = i, high = i;
 
-	must(tract__holes_find(hole_addr(i) + 5, &from, &to) == hole[i]);
+	must(tract__holes_find(KIND, hole_addr(i) + 5, &from, &to) == hole[i]);
 	if (!hole[i])
 		return;
 	while (hole[low - 1])
@@ -122,7 +123,8 @@ START_TEST(holes_are_what_an_array_says)
 			n = HOLES - i + 1;
 		switch (random_below(3)) {
 		case 0:
-			tract__holes_insert(hole_addr(i), hole_addr(i + n));
+			tract__holes_insert(KIND, hole_addr(i),
+					    hole_addr(i + n));
 			memset(hole + i, true, n);
 			break;
 		case 1:
@@ -131,7 +133,7 @@ START_TEST(holes_are_what_an_array_says)
 			break;
 		default:
 			i = first_fit(n);
-			got = tract__holes_take(n * PAGE_SIZE);
+			got = tract__holes_take(KIND, n * PAGE_SIZE);
 			must(got == (i ? hole_addr(i) : 0));
 			memset(hole + i, false, i ? n : 0);
 		}
@@ -139,7 +141,7 @@ START_TEST(holes_are_what_an_array_says)
 	}
 	for (size_t i = 1; i <= HOLES; i++)
 		left += hole[i];
-	while (tract__holes_take_first(&from, &to))
+	while (tract__holes_take_first(KIND, &from, &to))
 		left -= (to - from) / PAGE_SIZE;
 	must(left == 0);
 }

@@ -24,7 +24,7 @@ run()
 	local name=$1 start=$SECONDS status=0
 
 	shift
-	env "$@" timeout -s KILL $((30 * slowness)) "$program" "$script" \
+	env "$@" timeout -s KILL $((25 * slowness)) "$program" "$script" \
 		>"$work/$name.out" 2>"$work/$name.err" || status=$?
 	echo "# $name: status $status, $((SECONDS - start)) s," \
 		"$(tail -n 1 "$work/$name.err"), result $(cat "$work/$name.out")"

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: MIT
+#include "trapped.h"
+
+#include <errno.h>
+#include <linux/tract.h>
+
+#include "holes.h"
+#include "options.h"
+#include "pages.h"
+#include "sys.h"
+#include "vm.h"
+
+/* The first reservation; each later one is as large as all before. */
+#define FIRST ((size_t)64 << 20)
+#define ALIGN ((size_t)2 << 20)
+#define RESERVATIONS_MAX 48
+#define SPLITS_MAX 1000
+
+/* Grows only; an entry is complete before the count says so. */
+static struct {
+	uintptr_t start, end;
+	uint64_t id;
+	uint64_t inode; /* 0: the kernel does not tell */
+} reservations[RESERVATIONS_MAX];
+static unsigned int reservation_count;
+
+/* ioctl(PROCMAP_QUERY) of /proc/PID/maps, as in <linux/fs.h> of Linux 6.11. */
+struct map_query {
+	uint64_t size, flags, address;
+	uint64_t start, end, prot, page_size, offset, inode;
+	uint32_t major, minor, name_size, build_id_size;
+	uint64_t name, build_id;
+};
+
+#define MAP_QUERY _IOWR('f', 17, struct map_query)
+
+static int device_fd = -1;
+static bool unusable; /* it did not answer, or does no good */
+static unsigned int splits;
+
+/* A descriptor that is the device, in the lock; ours may have been closed. */
+static int device(void)
+{
+	int fd = read_once(&device_fd);
+
+	if (tract__sys_is_device(fd))
+		return fd;
+	fd = tract__sys_open_device();
+	write_once(&device_fd, fd);
+	return fd;
+}
+
+/* What is mapped at @addr, and until where; 0: nothing, or not to be known. */
+static uint64_t inode_at(uintptr_t addr, uintptr_t *end)
+{
+	struct map_query query = { .size = sizeof(query), .address = addr };
+	int fd = tract__sys_open("/proc/self/maps");
+	int ret;
+
+	if (fd < 0)
+		return 0;
+	ret = tract__sys_ioctl(fd, MAP_QUERY, &query);
+	tract__sys_close(fd);
+	*end = query.end;
+	return ret ? 0 : query.inode;
+}
+
+static int reserve(size_t length)
+{
+	struct tract_reserve arg = {
+		.size = sizeof(arg),
+		.flags = TRACT_RESERVE_TRAP,
+		.length = length,
+		.align = ALIGN,
+	};
+	unsigned int i = reservation_count;
+	int fd = device(), ret;
+	uintptr_t mapped_end;
+
+	if (fd < 0)
+		return fd;
+	ret = tract__sys_device_reserve(fd, &arg);
+	if (ret)
+		return ret;
+	reservations[i].start = arg.out_address;
+	/* The last page stays empty: two reservations are never one hole. */
+	reservations[i].end = arg.out_address + length - PAGE_SIZE;
+	reservations[i].id = arg.out_id;
+	if (reservations[i].end > PAGES_END ||
+	    tract__pages_prepare(reservations[i].start, reservations[i].end)) {
+		tract__sys_munmap((void *)reservations[i].start, length);
+		return -ENOMEM;
+	}
+	reservations[i].inode = inode_at(reservations[i].start, &mapped_end);
+	__atomic_store_n(&reservation_count, i + 1, __ATOMIC_RELEASE);
+	return 0;
+}
+
+bool tract__trapped_add(size_t length)
+{
+	unsigned int i = reservation_count;
+	size_t wanted = FIRST;
+	int ret;
+
+	if (tract__options.backend == BACKEND_PLAIN || unusable ||
+	    i == RESERVATIONS_MAX)
+		return false;
+	/* Markers do the same, in memory that is like any other. */
+	if (tract__options.backend == BACKEND_AUTO && tract__vm_has_guards())
+		return false;
+	for (unsigned int k = 0; k < i; k++)
+		wanted += reservations[k].end - reservations[k].start;
+	length = align_up(length + PAGE_SIZE, ALIGN);
+	wanted = align_up(wanted, ALIGN);
+	ret = reserve(wanted > length ? wanted : length);
+	if (ret == -ENOSPC || ret == -ENOMEM)
+		ret = reserve(length);
+	if (ret) {
+		unusable = !i && tract__options.backend == BACKEND_AUTO;
+		return false;
+	}
+	/* What is not in use faults. */
+	trapped_op(reservations[i].start, reservations[i].end,
+		   TRACT_OP_DECOMMIT);
+	tract__vm_forget(reservations[i].start, reservations[i].end);
+	tract__pages_set(reservations[i].start, reservations[i].end,
+			 page_state(PAGE_HOLE, PROT_RW) | PAGE_TRAPPED);
+	tract__holes_insert(HOLES_TRAPPED, reservations[i].start,
+			    reservations[i].end);
+	return true;
+}
+
+static int find(uintptr_t addr)
+{
+	unsigned int count =
+		__atomic_load_n(&reservation_count, __ATOMIC_ACQUIRE);
+
+	for (unsigned int i = 0; i < count; i++)
+		if (addr >= reservations[i].start && addr < reservations[i].end)
+			return (int)i;
+	return -1;
+}
+
+void tract__trapped_split(void)
+{
+	if (++splits == SPLITS_MAX)
+		unusable = true;
+}
+
+bool tract__trapped_is_there(uintptr_t start, uintptr_t end)
+{
+	int i = find(start);
+
+	if (i < 0)
+		return false;
+	while (reservations[i].inode && start < end)
+		if (inode_at(start, &start) != reservations[i].inode)
+			return false;
+	return true;
+}
+
+int tract__trapped_ops(uintptr_t start, uintptr_t end, const uint32_t *codes,
+		       unsigned int count)
+{
+	struct tract_op ops[TRAPPED_OPS];
+	struct tract_batch batch = {
+		.size = sizeof(batch),
+		.ops = (uintptr_t)ops,
+		.count = count,
+	};
+	int i = find(start);
+	int fd = read_once(&device_fd);
+	int ret;
+
+	if (i < 0 || end > reservations[i].end)
+		return -ENOENT;
+	if (!tract__sys_is_device(fd))
+		return -ENODEV;
+	for (unsigned int k = 0; k < count; k++)
+		ops[k] = (struct tract_op){
+			.op = codes[k],
+			.id = reservations[i].id,
+			.offset = start - reservations[i].start,
+			.length = end - start,
+		};
+	ret = tract__sys_device_batch(fd, &batch);
+	for (unsigned int k = 0; !ret && k < count; k++)
+		ret = ops[k].out_result;
+	return ret;
+}
