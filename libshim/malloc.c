@@ -113,10 +113,23 @@ void *tract__malloc(size_t size)
  * Does not return, but must not say so: a call that does not return needs a
  * stack frame in its caller, a tail call does not.
  */
-static __attribute__((__noipa__, __cold__)) void free_corrupt(const char *what,
-							      const void *p)
+static __attribute__((__noipa__, __cold__)) void free_twice(const void *p)
 {
-	tract__report_corruption(what, p);
+	tract__report_corruption("double free", p);
+}
+
+/*
+ * No block of @span starts at @p.  Where it lay in a region that was given back
+ * since, and its headers serve another now, that says nothing: the map decides.
+ */
+static __attribute__((__noipa__, __cold__)) void free_misfit(struct span *span,
+							     void *p)
+{
+	struct span *other = pagemap_find(p);
+
+	if (other == span)
+		tract__report_corruption("invalid free", p);
+	tract__free_now(other, p);
 }
 
 /* Of a span whose owner word is the caller's heap, untouched. */
@@ -126,13 +139,13 @@ static inline void free_own(struct span *span, void *p)
 	uint64_t *at, word;
 
 	if (caught(index >= span->block_count)) {
-		free_corrupt("invalid free", p);
+		free_misfit(span, p);
 		return;
 	}
 	at = &span->free_bits[index / 64];
 	word = read_once(at);
 	if (caught(bit_test_and_set(&word, index))) {
-		free_corrupt("double free", p);
+		free_twice(p);
 		return;
 	}
 	write_once(at, word);
@@ -174,10 +187,14 @@ static noinline void free_by_pagemap(void *p)
 		tract__free_now(span, p);
 }
 
-/* Of a small span's first unit if it has an owner; else there is the map. */
+/*
+ * Of a small span's first unit if it has an owner, and if the headers still serve
+ * that region; else there is the map.
+ */
 static noinline void free_not_own(void *p, struct span *span)
 {
-	if (span_owner(span))
+	if (span_owner(span) &&
+	    (uintptr_t)p - (uintptr_t)span->base < UNIT_SIZE)
 		tract__free_small_slow(span, p);
 	else
 		free_by_pagemap(p);

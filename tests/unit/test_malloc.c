@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "heap.h"
 #include "size_class.h"
 #include "stats.h"
 #include "suite.h"
@@ -226,7 +227,30 @@ START_TEST(calloc_is_zero_after_dirt)
 }
 END_TEST
 
+/*
+ * As when the region that the heap finds its spans in has been given back, its
+ * headers serve another place, and what is freed lies where it was.
+ */
+START_TEST(headers_that_serve_another_region_do_not_mislead)
+{
+	static void *p[20000];
+	struct tract_heap_stats start, end;
+
+	tract__free(tract__malloc(1));
+	tract__stats_get(&start);
+	for (size_t i = 0; i < sizeof(p) / sizeof(p[0]); i++)
+		p[i] = tract__malloc(500);
+	/* Each unit seems to be the one 2 MiB on, which has spans as well. */
+	tract__thread_heap->region_base -= (size_t)2 << 20;
+	for (size_t i = 0; i < sizeof(p) / sizeof(p[0]); i++)
+		tract__free(p[i]);
+	tract__stats_get(&end);
+	ck_assert_uint_eq(end.live_blocks, start.live_blocks);
+}
+END_TEST
+
 SUITE_MAIN("malloc", contents_and_statistics_hold_against_the_model,
 	   sizes_beyond_reason_are_refused,
 	   a_block_that_grows_step_by_step_stays_or_moves_rarely,
-	   calloc_is_zero_after_dirt)
+	   calloc_is_zero_after_dirt,
+	   headers_that_serve_another_region_do_not_mislead)
