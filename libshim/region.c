@@ -162,8 +162,24 @@ static void bind_map(struct region *region)
 					     map_length(region->units), decay);
 }
 
+/*
+ * What is left of the address space to the rest of the program, thread stacks
+ * for one, where there is not enough for our wishes.
+ */
+#define ROOM_LEFT ((size_t)1 << 20)
+
+static bool leaves_room(void)
+{
+	void *p = tract__sys_map(ROOM_LEFT);
+
+	if (p)
+		tract__sys_unmap(p, ROOM_LEFT);
+	return p;
+}
+
 int tract__region_add(enum pool pool, size_t units)
 {
+	size_t wish = tract__arena.reserved_units * UNIT_SIZE;
 	struct reservation reservation;
 	struct region *region;
 
@@ -180,6 +196,9 @@ int tract__region_add(enum pool pool, size_t units)
 		goto undo;
 	region = region_slot(units);
 	if (!region)
+		goto undo;
+	if (reservation.length < (wish > REGION_FIRST ? wish : REGION_FIRST) &&
+	    !leaves_room())
 		goto undo;
 	region->reservation = reservation;
 	region->pool = pool;
