@@ -172,7 +172,7 @@ def section(report):
         for n in names)]))
     m = report["machine"]
     lines += ["", f"{m['processor']}, {m['processors']} processors, {m['distribution']}, "
-              f"medians of {report['runs']} runs in turn; more in "
+              f"{tables.runs(report)} in turn; more in "
               "[docs/bench](docs/bench/README.md), `make bench` makes it anew."]
     return "\n".join(lines)
 

@@ -44,6 +44,12 @@ def geometric(ratio, names):
             for n in names}, len(rows)
 
 
+def runs(report):
+    """How often each program ran, and what that makes of the figures."""
+    n = report["runs"]
+    return "one run of each" if n == 1 else f"medians of {n} runs"
+
+
 def complaints(report):
     """Each (row, allocator, text): failed runs, and other results than most have."""
     found = []
