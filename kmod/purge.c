@@ -272,7 +272,8 @@ enum tract_purge_result tract_purge_sweep(struct tract_bound_map *map)
 	}
 	result = step_run(&step);
 	work.sweep_ns = ktime_get_ns() - start;
-	progress->sweep.ns += work.sweep_ns;
+	if (result == TRACT_PURGE_MORE)
+		progress->sweep.ns += work.sweep_ns;
 	work.purged_age_bytes = step.purged << map->unit_shift;
 	work.skipped_sweeps = result == TRACT_PURGE_DONE &&
 			      progress->sweep.shared;

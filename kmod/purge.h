@@ -18,7 +18,7 @@ struct tract_purge_scan {
 	u64 at; /* the next unit of this pass */
 	u64 offered; /* by the header, when the scan began */
 	u64 left; /* units seen that stay offered */
-	u64 ns; /* time spent so far */
+	u64 ns; /* spent in all steps but the last */
 };
 
 /* What is known of a map, under its mutex. */

@@ -29,7 +29,11 @@
 #define VISIT_PERIOD (5 * HZ)
 /* By how much a date may be missed for the sake of an idle processor. */
 #define SLACK (HZ / 2)
-/* A map rests for so many times what its sweep took, so has a fifth at most. */
+/*
+ * A map rests for so many times what its sweep took, and so has a fifth of a
+ * processor at most.  The last step is not counted: what one step does is little,
+ * and may have taken long because this thread had to wait.
+ */
 #define RESTS 4
 /* Dates are rounded up so that many maps have the same one; a power of two. */
 #define GRID_MAX 16
