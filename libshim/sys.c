@@ -87,12 +87,22 @@ long tract__sys_map_at(uintptr_t addr, size_t length)
 	return -EEXIST;
 }
 
+static long map_anywhere(size_t length)
+{
+	return call_memory(SYS_mmap, 0, (long)length, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+}
+
+/*
+ * Near a limit the answer depends on what other threads have mapped for a moment:
+ * one more try, for what a region needs takes several calls that must all succeed.
+ */
 void *tract__sys_map(size_t length)
 {
-	long ret =
-		call_memory(SYS_mmap, 0, (long)length, PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	long ret = map_anywhere(length);
 
+	if (unlikely(ret == -ENOMEM))
+		ret = map_anywhere(length);
 	return ret < 0 && ret > -4096 ? NULL : (void *)ret;
 }
 
