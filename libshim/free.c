@@ -44,6 +44,9 @@ void tract__free_touched(struct span *span, void *p)
 		   span_bit_is_set(span->remote_bits, index) ||
 		   tract__remote_is_gathered(span, index)))
 		tract__report_corruption("double free", p);
+	/* Gathered before the span was adopted.  The block keeps it from going. */
+	if (read_once(&span->gatherer) == tract__thread_heap)
+		tract__remote_tell(tract__thread_heap, span->class);
 	write_once(at, word);
 	if (read_once(&span->gatherer))
 		due = count_down(&span->countdown);
@@ -75,6 +78,8 @@ void tract__free_event(struct span *span)
 	/* Only we make a span current, or end that. */
 	if (read_once(&span->state) == SPAN_CURRENT &&
 	    span_owner(span) == heap) {
+		/* Or their owners would have no fast frees, for a few of ours. */
+		tract__remote_flush(heap);
 		write_once(&span->countdown, tract__tick_pace(heap));
 		return;
 	}

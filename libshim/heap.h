@@ -56,6 +56,7 @@ struct heap {
 	struct bin *small_bins[CLASS_TABLE_MAX / 16 + 1];
 	struct bin bins[CLASS_COUNT];
 	struct batch batches[CLASS_COUNT];
+	uint64_t batches_open[(CLASS_COUNT + 63) / 64]; /* those with bits */
 	uint32_t batches_begun;
 	uint8_t grown[CLASS_COUNT]; /* new spans in a row, see refill.c */
 	uint64_t random;	    /* hardened mode; 0: to be seeded */

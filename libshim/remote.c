@@ -147,14 +147,30 @@ static void add_freed(struct span *span, uint64_t bits)
 		make_ready(span);
 }
 
-static noinline void tell(struct batch *batch)
+/* A batch with bits is open at every moment, whenever a fork comes. */
+static void open_batch(struct heap *heap, unsigned int class, uint64_t bits)
 {
+	heap->batches_open[class / 64] |= 1ull << class % 64;
+	__atomic_store_n(&heap->batches[class].bits, bits, __ATOMIC_RELEASE);
+}
+
+static void close_batch(struct heap *heap, unsigned int class)
+{
+	uint64_t *open = &heap->batches_open[class / 64];
+
+	write_once(&heap->batches[class].bits, 0);
+	__atomic_store_n(open, *open & ~(1ull << class % 64), __ATOMIC_RELEASE);
+}
+
+noinline void tract__remote_tell(struct heap *heap, unsigned int class)
+{
+	struct batch *batch = &heap->batches[class];
 	uint64_t bits = read_once(&batch->bits);
 	struct span *span = batch->span;
 
+	close_batch(heap, class);
 	if (!bits)
 		return;
-	write_once(&batch->bits, 0);
 	/* Before the span may go. */
 	__atomic_store_n(&span->gatherer, NULL, __ATOMIC_RELEASE);
 	set_bits(span, batch->word, bits);
@@ -163,8 +179,11 @@ static noinline void tell(struct batch *batch)
 
 void tract__remote_flush(struct heap *heap)
 {
-	for (unsigned int i = 0; i < CLASS_COUNT; i++)
-		tell(&heap->batches[i]);
+	for (unsigned int i = 0; i < ARRAY_SIZE(heap->batches_open); i++)
+		while (heap->batches_open[i])
+			tract__remote_tell(
+				heap, i * 64 + (unsigned int)bit_lowest(
+						       heap->batches_open[i]));
 }
 
 static cold void double_free(const struct span *span, uint64_t index)
@@ -220,7 +239,7 @@ static noinline void begin_batch(struct heap *heap, struct batch *batch,
 	}
 	batch->left = left - 1;
 	/* Last: a fork may come between any two, and the child tells it. */
-	__atomic_store_n(&batch->bits, 1ull << index % 64, __ATOMIC_RELEASE);
+	open_batch(heap, span->class, 1ull << index % 64);
 	/* After the gatherer is named: pairs with untouch() in span_state.c. */
 	touch(span);
 	if (++heap->batches_begun % FLUSH_INTERVAL == 0)
@@ -228,10 +247,10 @@ static noinline void begin_batch(struct heap *heap, struct batch *batch,
 }
 
 /* The second free in a row to one word begins a batch; the first is told. */
-static noinline void free_elsewhere(struct batch *batch, struct span *span,
-				    uint64_t index)
+static noinline void free_elsewhere(struct heap *heap, struct batch *batch,
+				    struct span *span, uint64_t index)
 {
-	tell(batch);
+	tract__remote_tell(heap, span->class);
 	__atomic_store_n(&batch->number, batch->number + 1, __ATOMIC_RELEASE);
 	__atomic_store_n(&batch->span, span, __ATOMIC_RELEASE);
 	__atomic_store_n(&batch->word, (uint32_t)(index / 64),
@@ -270,7 +289,7 @@ void tract__remote_free(struct span *span, const void *p)
 	batch = batch_of(heap, span);
 	bits = read_once(&batch->bits);
 	if (batch->span != span || batch->word != index / 64) {
-		free_elsewhere(batch, span, index);
+		free_elsewhere(heap, batch, span, index);
 		return;
 	}
 	if (!bits) {
@@ -281,7 +300,7 @@ void tract__remote_free(struct span *span, const void *p)
 		double_free(span, index);
 	write_once(&batch->bits, bits | bit);
 	if (unlikely(!--batch->left))
-		tell(batch);
+		tract__remote_tell(heap, span->class);
 }
 
 static void count_gathered(struct heap *heap, void *arg)

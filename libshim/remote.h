@@ -32,6 +32,9 @@ bool tract__remote_is_gathered(const struct span *span, uint64_t index);
 /* Tells all spans what @heap has gathered.  By its thread; no lock held. */
 void tract__remote_flush(struct heap *heap);
 
+/* The same for one class. */
+void tract__remote_tell(struct heap *heap, unsigned int class);
+
 /*
  * Adds the blocks that the threads have gathered, by class, to @blocks: freed,
  * though their spans' bits do not say so.  Exact while the threads are at rest.

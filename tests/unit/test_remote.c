@@ -7,7 +7,9 @@
 #include <sched.h>
 #include <string.h>
 
+#include "heap.h"
 #include "malloc.h"
+#include "pagemap.h"
 #include "size_class.h"
 #include "stats.h"
 #include "suite.h"
@@ -256,7 +258,91 @@ START_TEST(both_free_the_last_blocks_of_a_span)
 }
 END_TEST
 
+/*
+ * What is gathered keeps its span's owner from the fast path: it must not lie
+ * about while the gatherer goes on with blocks of its own.
+ */
+#define LENT 40
+#define LENT_SIZE 1000
+
+static void *lent[LENT];
+
+static void *lend(void *arg)
+{
+	(void)arg;
+	for (int i = 0; i < LENT; i++)
+		lent[i] = tract__malloc(LENT_SIZE);
+	__atomic_store_n(&turn, 1, __ATOMIC_RELEASE);
+	while (__atomic_load_n(&turn, __ATOMIC_ACQUIRE) != 2)
+		sched_yield();
+	return NULL;
+}
+
+/* The second free in a row to one word is gathered. */
+static struct span *gather_from(pthread_t *lender)
+{
+	struct span *span;
+
+	turn = 0;
+	ck_assert(!pthread_create(lender, NULL, lend, NULL));
+	while (__atomic_load_n(&turn, __ATOMIC_ACQUIRE) != 1)
+		sched_yield();
+	span = pagemap_find(lent[0]);
+	tract__free(lent[0]);
+	tract__free(lent[1]);
+	ck_assert_ptr_eq(span->gatherer, tract__thread_heap);
+	return span;
+}
+
+static void end_lender(pthread_t lender)
+{
+	__atomic_store_n(&turn, 2, __ATOMIC_RELEASE);
+	pthread_join(lender, NULL);
+}
+
+static void free_lent(int from)
+{
+	for (int i = from; i < LENT; i++)
+		tract__free(lent[i]);
+}
+
+START_TEST(what_is_gathered_is_told_while_the_gatherer_is_busy_elsewhere)
+{
+	struct tract_heap_stats start = start_stats();
+	pthread_t lender;
+	struct span *span = gather_from(&lender);
+
+	for (int i = 0; i < 2 * PACE_MAX; i++)
+		tract__free(tract__malloc(LENT_SIZE / 2));
+	ck_assert_ptr_null(span->gatherer);
+	end_lender(lender);
+	free_lent(2);
+	check_nothing_left(&start);
+}
+END_TEST
+
+START_TEST(an_adopted_span_is_told_what_its_new_owner_had_gathered)
+{
+	struct tract_heap_stats start = start_stats();
+	pthread_t lender;
+	struct span *span = gather_from(&lender);
+	void *p;
+
+	end_lender(lender);
+	p = tract__malloc(LENT_SIZE);
+	ck_assert_ptr_eq(pagemap_find(p), span);
+	tract__free(lent[2]);
+	ck_assert_ptr_null(span->gatherer);
+	ck_assert_uint_eq(span->owner, (uintptr_t)tract__thread_heap);
+	tract__free(p);
+	free_lent(3);
+	check_nothing_left(&start);
+}
+END_TEST
+
 SUITE_MAIN("remote", threads_exchange_blocks,
 	   blocks_outlive_their_thread_and_a_thread_that_only_frees_frees_all,
 	   spans_of_a_sleeping_owner_go_back, many_short_threads,
-	   both_free_the_last_blocks_of_a_span)
+	   both_free_the_last_blocks_of_a_span,
+	   what_is_gathered_is_told_while_the_gatherer_is_busy_elsewhere,
+	   an_adopted_span_is_told_what_its_new_owner_had_gathered)
