@@ -8,19 +8,21 @@
  *
  * MODE says how an entry of the cache is given up after use:
  *
- *   never   offered in a purge map, purged under pressure only
- *   decay   offered in a purge map, with the default decay time
- *   free    madvise(MADV_FREE)
+ *   never     offered in a purge map, purged under pressure only
+ *   decay     offered in a purge map, with the default decay time
+ *   free      madvise(MADV_FREE)
+ *   dontneed  madvise(MADV_DONTNEED)
  *
  * In these modes both work at the same time.  In the following they take turns,
  * so that what is in use at a time always fits: BURST_MIB of entries are used and
  * then given up all together, and then it is the other's turn.
  *
- *   burst   offered in a purge map, purged under pressure only
- *   malloc  free()
+ *   burst     offered in a purge map, purged under pressure only
+ *   malloc    free()
  *
- * Prints what became of the entries; ends 0 if both processes lived to the end
- * and found their data, 2 if one was killed.
+ * Prints what became of the entries, and one line of JSON with that and more;
+ * ends 0 if both processes lived to the end and found their data, 2 if one was
+ * killed, which ends the run.
  */
 #include "../offer.h"
 
@@ -35,10 +37,23 @@ static const char *mode;
 struct report {
 	unsigned long used, intact, purged, busy; /* entries */
 	unsigned long checks;			  /* looks at live data */
+	unsigned long turns;			  /* of the peer */
+	double fill_s, fill_max_s; /* it took to have its memory */
 	bool peers_turn, ended;
 };
 
 static struct report *report;
+
+static bool is_mode(const char *name)
+{
+	return !strcmp(mode, name);
+}
+
+static bool goes_on(double end)
+{
+	return t_now() < end &&
+	       !__atomic_load_n(&report->ended, __ATOMIC_ACQUIRE);
+}
 
 /* Cheap to make and to check; every word depends on the seed and its place. */
 static void fill(void *addr, size_t length, uint64_t seed)
@@ -81,6 +96,17 @@ static void check_live(void)
 	live_at = (live_at + MIB) % (live_mib * MIB);
 }
 
+/*
+ * The entry that is used next: half of the time one of a sixteenth, which a cache
+ * should be able to keep, else any.
+ */
+static size_t pick(unsigned long n, size_t entries)
+{
+	uint64_t any = t_mix(n);
+
+	return any / 2 % (any & 1 ? entries / 16 : entries);
+}
+
 /* Each entry has a seed of its own, every turn another. */
 static uint64_t seed_of(size_t entry, unsigned int turn)
 {
@@ -108,31 +134,30 @@ static void use(char *entry, size_t u, unsigned int turn)
 		check_live();
 }
 
-/* Both kinds of cache: @filled has the turn that each entry was last used in. */
+/* Both kinds of cache: @filled has how often each entry was used. */
 static void cache_offered(double end)
 {
 	struct t_res res = t_reserve(cache_mib * MIB, 0);
-	struct t_map map = t_bind(
-		&res, UNIT, strcmp(mode, "never") ? 0 : TRACT_DECAY_NEVER);
+	struct t_map map =
+		t_bind(&res, UNIT, is_mode("never") ? TRACT_DECAY_NEVER : 0);
 	unsigned int *filled = t_anonymous(map.units * sizeof(*filled));
 	struct tract_stats st;
 
-	for (unsigned int turn = 1; t_now() < end; turn++)
-		for (size_t u = 0; u < map.units && t_now() < end; u++) {
-			__u8 was = t_take(&map, u);
+	for (unsigned long n = 0; goes_on(end); n++) {
+		size_t u = pick(n, map.units);
+		__u8 was = t_take(&map, u);
 
-			/* New, or being purged: then the next, as one should. */
-			if (was == TRACT_UNIT_LIVE && filled[u]) {
-				report->busy++;
-				continue;
-			}
-			check_entry(t_unit(&map, u), u, filled[u],
-				    was == TRACT_UNIT_VOLATILE ||
-					    was == TRACT_UNIT_AGED);
-			use(t_unit(&map, u), u, turn);
-			filled[u] = turn;
-			t_offer(&map, u);
+		/* New, or being purged: then another, as one should. */
+		if (was == TRACT_UNIT_LIVE && filled[u]) {
+			report->busy++;
+			continue;
 		}
+		check_entry(t_unit(&map, u), u, filled[u],
+			    was == TRACT_UNIT_VOLATILE ||
+				    was == TRACT_UNIT_AGED);
+		use(t_unit(&map, u), u, ++filled[u]);
+		t_offer(&map, u);
+	}
 	st = t_process_stats();
 	t_note("purged by pressure %llu MiB, by age %llu MiB, %llu sweeps",
 	       st.out_purged_pressure_bytes / MIB,
@@ -140,29 +165,28 @@ static void cache_offered(double end)
 }
 
 /* A page of MADV_FREE is intact or zero each by itself: look at all. */
-static void cache_freed(double end)
+static void cache_advised(double end, int advice)
 {
 	const size_t units = cache_mib * MIB / UNIT;
 	char *cache = mmap(NULL, units * UNIT, PROT_READ | PROT_WRITE,
 			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	unsigned int *filled = t_anonymous(units * sizeof(*filled));
 
-	for (unsigned int turn = 1; t_now() < end; turn++)
-		for (size_t u = 0; u < units && t_now() < end; u++) {
-			char *entry = cache + u * UNIT;
-			bool intact = filled[u];
+	for (unsigned long n = 0; goes_on(end); n++) {
+		size_t u = pick(n, units);
+		char *entry = cache + u * UNIT;
+		bool intact = filled[u];
 
-			for (size_t at = 0; at < UNIT; at += PAGE)
-				intact &= *(uint64_t *)(entry + at) != 0;
-			if (intact)
-				report->intact++;
-			else
-				report->purged += filled[u] > 0;
-			use(entry, u, turn);
-			filled[u] = turn;
-			if (madvise(entry, UNIT, MADV_FREE))
-				t_die("MADV_FREE: %s", strerror(errno));
-		}
+		for (size_t at = 0; at < UNIT; at += PAGE)
+			intact &= *(uint64_t *)(entry + at) != 0;
+		if (intact)
+			report->intact++;
+		else
+			report->purged += filled[u] > 0;
+		use(entry, u, ++filled[u]);
+		if (madvise(entry, UNIT, advice))
+			t_die("madvise: %s", strerror(errno));
+	}
 }
 
 /* Pass the turn to the other, and wait until it is passed back. */
@@ -179,7 +203,7 @@ static void cache_malloc(double end)
 {
 	static char *burst[BURST];
 
-	for (unsigned int turn = 1; t_now() < end; turn++) {
+	for (unsigned int turn = 1; goes_on(end); turn++) {
 		for (size_t u = 0; u < BURST; u++) {
 			burst[u] = malloc(UNIT);
 			if (!burst[u])
@@ -197,7 +221,7 @@ static void cache_burst(double end)
 	struct t_res res = t_reserve(BURST_MIB * MIB, 0);
 	struct t_map map = t_bind(&res, UNIT, TRACT_DECAY_NEVER);
 
-	for (unsigned int turn = 1; t_now() < end; turn++) {
+	for (unsigned int turn = 1; goes_on(end); turn++) {
 		for (size_t u = 0; u < BURST; u++) {
 			__u8 was = turn > 1 ? t_take(&map, u) :
 					      TRACT_UNIT_PURGED;
@@ -216,26 +240,30 @@ static void cache_burst(double end)
 
 static bool takes_turns(void)
 {
-	return !strcmp(mode, "malloc") || !strcmp(mode, "burst");
+	return is_mode("malloc") || is_mode("burst");
+}
+
+static bool is_advice(void)
+{
+	return is_mode("free") || is_mode("dontneed");
 }
 
 static void holder(double end)
 {
-	if (!strcmp(mode, "malloc")) {
+	if (is_mode("malloc"))
 		live = malloc(live_mib * MIB);
-	} else if (!strcmp(mode, "free")) {
+	else if (is_advice())
 		live = t_anonymous(live_mib * MIB);
-	} else {
+	else
 		live = t_reserve(live_mib * MIB, 0).addr;
-	}
 	for (size_t at = 0; at < live_mib * MIB; at += MIB)
 		fill(live + at, MIB, at);
 	t_note("%zu MiB live", live_mib);
-	if (!strcmp(mode, "malloc"))
+	if (is_mode("malloc"))
 		cache_malloc(end);
-	else if (!strcmp(mode, "free"))
-		cache_freed(end);
-	else if (!strcmp(mode, "burst"))
+	else if (is_advice())
+		cache_advised(end, is_mode("free") ? MADV_FREE : MADV_DONTNEED);
+	else if (is_mode("burst"))
 		cache_burst(end);
 	else
 		cache_offered(end);
@@ -244,31 +272,40 @@ static void holder(double end)
 		check_live();
 }
 
+static char *peer_fill(void)
+{
+	double start = t_now(), took;
+	char *memory = t_anonymous(peer_mib * MIB);
+
+	for (size_t at = 0; at < peer_mib * MIB; at += MIB)
+		fill(memory + at, MIB, at + report->turns);
+	took = t_now() - start;
+	report->fill_s += took;
+	if (took > report->fill_max_s)
+		report->fill_max_s = took;
+	return memory;
+}
+
 static void peer(double end)
 {
-	static unsigned long turns;
-
 	if (takes_turns())
 		take_turns(true);
-	while (t_now() < end) {
-		char *memory = t_anonymous(peer_mib * MIB);
+	while (goes_on(end)) {
+		char *memory = peer_fill();
 
-		for (size_t at = 0; at < peer_mib * MIB; at += MIB)
-			fill(memory + at, MIB, at + turns);
 		t_sleep_us(500000);
 		for (size_t at = 0; at < peer_mib * MIB; at += MIB)
-			CHECK(is_filled(memory + at, MIB, at + turns),
+			CHECK(is_filled(memory + at, MIB, at + report->turns),
 			      "the peer lost its data at %zu", at);
 		munmap(memory, peer_mib * MIB);
-		turns++;
+		report->turns++;
 		if (takes_turns())
 			take_turns(true);
 		else
 			t_sleep_us(500000);
 	}
 	__atomic_store_n(&report->ended, true, __ATOMIC_RELEASE);
-	t_note("the peer had its %zu MiB %lu times", peer_mib, turns);
-	CHECK(turns > 0, "the peer never had its memory");
+	t_note("the peer had its %zu MiB %lu times", peer_mib, report->turns);
 }
 
 static int start(void (*fn)(double end), double end)
@@ -283,27 +320,68 @@ static int start(void (*fn)(double end), double end)
 	return pid;
 }
 
-/* True if it was killed, which is for the OOM killer to do. */
-static bool was_killed(int pid, const char *who)
+/* What the kernel has counted, of all names that begin with @name. */
+static unsigned long vmstat(const char *name)
 {
-	int status = 0;
+	static char text[32768];
+	unsigned long sum = 0;
 
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
-	__atomic_store_n(&report->ended, true, __ATOMIC_RELEASE);
-	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) {
-		t_note("the %s was killed", who);
-		return true;
+	if (t_read_file("/proc/vmstat", text, sizeof(text)) < 0)
+		t_die("/proc/vmstat");
+	for (const char *line = text; line;) {
+		if (!strncmp(line, name, strlen(name)))
+			sum += strtoul(strchr(line, ' '), NULL, 10);
+		line = strchr(line, '\n');
+		line += line != NULL;
 	}
-	CHECK_EQ(status, 0, "%s: status", who);
-	return false;
+	return sum;
+}
+
+struct counts {
+	unsigned long swapped_out, reclaims;
+};
+
+static struct counts count(void)
+{
+	return (struct counts){
+		.swapped_out = vmstat("pswpout "),
+		.reclaims = vmstat("allocstall_"),
+	};
+}
+
+/* Waits for both.  Who was killed, which is for the OOM killer to do; or "". */
+static const char *wait_for_both(int holder_pid, long *peak_kib)
+{
+	const char *killed = "";
+
+	for (int left = 2; left;) {
+		struct rusage usage;
+		int status, pid = wait4(-1, &status, 0, &usage);
+		const char *who = pid == holder_pid ? "holder" : "peer";
+
+		if (pid < 0 && errno == EINTR)
+			continue;
+		if (pid < 0)
+			t_die("wait4: %s", strerror(errno));
+		left--;
+		__atomic_store_n(&report->ended, true, __ATOMIC_RELEASE);
+		if (pid == holder_pid)
+			*peak_kib = usage.ru_maxrss;
+		if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL)
+			killed = *killed ? "both" : who;
+		else
+			CHECK_EQ(status, 0, "%s: status", who);
+	}
+	return killed;
 }
 
 int main(int argc, char **argv)
 {
-	bool killed;
-	double end;
-	int a, b;
+	struct counts before, after;
+	const char *killed;
+	double begin, end;
+	long peak_kib = 0;
+	int pid;
 
 	mode = argc > 1 ? argv[1] : "never";
 	if (argc > 2)
@@ -317,17 +395,35 @@ int main(int argc, char **argv)
 	t_begin("pressure", seconds + 120);
 	report = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
 		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	end = t_now() + seconds;
-	a = start(holder, end);
-	b = start(peer, end);
-	killed = was_killed(a, "holder");
-	killed |= was_killed(b, "peer");
+	before = count();
+	begin = t_now();
+	end = begin + seconds;
+	pid = start(holder, end);
+	start(peer, end);
+	killed = wait_for_both(pid, &peak_kib);
+	after = count();
+	if (*killed)
+		t_note("killed: %s", killed);
+	else
+		CHECK(report->turns > 0, "the peer never had its memory");
 	t_note("%s: %lu entries used (%lu MiB), %lu found intact, %lu purged, %lu busy",
 	       mode, report->used, report->used / 16, report->intact,
 	       report->purged, report->busy);
 	t_note("%lu looks at live data, %u checks failed", report->checks,
 	       t_state->failed);
-	if (killed)
+	t_print("{\"mode\":\"%s\",\"seconds\":%.0f,\"killed\":\"%s\","
+		"\"wrong\":%u,\"used\":%lu,\"intact\":%lu,\"lost\":%lu,"
+		"\"live_looks\":%lu,\"peer_turns\":%lu,"
+		"\"peer_fill_ms\":%.0f,\"peer_fill_max_ms\":%.0f,"
+		"\"peak_mib\":%ld,\"swapped_out_mib\":%lu,"
+		"\"direct_reclaims\":%lu}\n",
+		mode, t_now() - begin, killed, t_state->failed, report->used,
+		report->intact, report->purged, report->checks, report->turns,
+		report->turns ? report->fill_s * 1e3 / report->turns : 0.0,
+		report->fill_max_s * 1e3, peak_kib / 1024,
+		(after.swapped_out - before.swapped_out) * PAGE / MIB,
+		after.reclaims - before.reclaims);
+	if (*killed)
 		return 2;
 	return t_state->failed ? 1 : 0;
 }
