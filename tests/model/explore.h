@@ -35,6 +35,7 @@ struct actor {
 	const int *waits_for; /* to become 0 */
 	uint64_t seen;
 	unsigned int turns;
+	bool tears; /* others may come into the middle of its exchanges */
 	bool done;
 };
 
@@ -68,6 +69,15 @@ static inline uint64_t observe(uint64_t value)
 	if (current)
 		current->seen = mix(current->seen, value + 1);
 	return value;
+}
+
+/* To show what becomes of a compare-exchange that is a load and a store. */
+static inline void tear(void)
+{
+	if (current && current->tears) {
+		observe(1);
+		step();
+	}
 }
 
 static inline void wrong_if(bool condition, const char *why)
@@ -115,6 +125,8 @@ static inline void model_unlock(int *lock)
 	({                                                                     \
 		step();                                                        \
 		bool same_ = *(p) == *(old);                                   \
+		if (same_)                                                     \
+			tear();                                                \
 		if (same_)                                                     \
 			*(p) = (v);                                            \
 		else                                                           \
@@ -198,6 +210,7 @@ static void start_actors(void)
 		actor->waits_for = NULL;
 		actor->seen = 0;
 		actor->turns = 0;
+		actor->tears = false;
 		actor->done = false;
 	}
 }

@@ -20,11 +20,15 @@
 enum fault {
 	NONE,
 	TAKE_BY_STORE,	      /* the process takes without compare-exchange */
+	TAKE_TORN,	      /* it compares, and then exchanges */
 	TAKE_WHILE_PURGING,   /* it takes PURGING for PURGED */
 	OFFER_BEFORE_WRITE,   /* its last write comes after the offer */
 	OFFER_BY_STORE,	      /* it offers again what is being purged */
 	COUNT_BEFORE_OFFER,   /* the counter tells of what is not there yet */
 	CLAIM_BY_STORE,	      /* the module claims without compare-exchange */
+	CLAIM_TORN,	      /* it compares, and then exchanges, to claim */
+	AGE_TORN,	      /* the same to age */
+	PURGER_TORN,	      /* the process's own purger does the same */
 	PURGED_BEFORE_ZAP,    /* it says so before it is */
 	ZAP_WITHOUT_LOOK,     /* it does not look for children */
 	LOOK_BEFORE_THE_LOCK, /* it looks, lets go, and zaps */
@@ -34,11 +38,15 @@ enum fault {
 static const char *const fault_names[] = {
 	"none",
 	"take by store",
+	"take by a load and a store",
 	"take while purging",
 	"offer before the last write",
 	"offer by store",
 	"count before the offer",
 	"claim by store",
+	"claim by a load and a store",
+	"age by a load and a store",
+	"the process's purger claims by a load and a store",
 	"purged before the zap",
 	"zap without a look for children",
 	"look and zap under two locks",
@@ -134,10 +142,12 @@ static bool take(int first, int count, uint8_t old, uint8_t value)
 	struct taken taken;
 	bool good;
 
+	current->tears = fault == TAKE_TORN;
 	if (fault == TAKE_BY_STORE || fault == TAKE_WHILE_PURGING)
 		good = take_wrongly(first, count, &taken);
 	else
 		good = tract__purge_map_take(&map, first, count, &taken);
+	current->tears = false;
 	if (!good)
 		return false;
 	for (int i = 0; i < count; i++) {
@@ -289,12 +299,33 @@ static uint64_t claim_wrongly(uint64_t at, unsigned int set)
 	return at;
 }
 
+static uint64_t claim_units(uint64_t at, unsigned int set)
+{
+	uint64_t next;
+
+	if (fault == CLAIM_BY_STORE)
+		return claim_wrongly(at, set);
+	if (current)
+		current->tears = fault == CLAIM_TORN;
+	next = tract_unit_claim_run(world.state, at, UNITS, set);
+	if (current)
+		current->tears = false;
+	return next;
+}
+
+static bool age(uint64_t at)
+{
+	bool aged;
+
+	current->tears = fault == AGE_TORN;
+	aged = tract_unit_age(world.state + at);
+	current->tears = false;
+	return aged;
+}
+
 static uint64_t purge_run(uint64_t at, unsigned int set)
 {
-	uint64_t next =
-		fault == CLAIM_BY_STORE ?
-			claim_wrongly(at, set) :
-			tract_unit_claim_run(world.state, at, UNITS, set);
+	uint64_t next = claim_units(at, set);
 
 	if (fault == PURGED_BEFORE_ZAP)
 		tract_unit_release_run(world.state, at, next);
@@ -316,7 +347,7 @@ static void scan(unsigned int set, bool ages)
 		model_lock(&world.zap_lock);
 	}
 	for (uint64_t at = 0; at < UNITS;) {
-		if (ages && tract_unit_age(world.state + at)) {
+		if (ages && age(at)) {
 			world.swept_left++;
 			at++;
 			continue;
@@ -357,6 +388,7 @@ static void run_purger(void)
 	size_t first, n, at = 0;
 
 	model_lock(&world.purge_lock);
+	current->tears = fault == PURGER_TORN;
 	while ((n = tract__purge_map_claim(&map, &at, UNITS, UNITS, want,
 					   &first))) {
 		/* madvise() is for this process alone. */
@@ -364,6 +396,7 @@ static void run_purger(void)
 			write_unit((int)i, 0);
 		tract__purge_map_finish(&map, first, n);
 	}
+	current->tears = false;
 	model_unlock(&world.purge_lock);
 }
 
