@@ -4,6 +4,7 @@
  * what is offered goes, in time and with its neighbours intact; counts are right.
  */
 #include "offer.h"
+#include "touch.h"
 
 #define LENGTH (8 * MIB)
 #define UNIT (64 * KIB)
@@ -482,6 +483,63 @@ static void quiet_map(void)
 	t_unmap_map(&map);
 }
 
+/* What pages of a trapped reservation are they stay; their contents go. */
+static void trapped(void)
+{
+	struct t_res res = t_reserve(LENGTH, TRACT_RESERVE_TRAP);
+	struct t_map map = t_bind(&res, UNIT, 20);
+	char *guard = t_unit(&map, 1), *uncommitted = guard + PAGE;
+
+	t_fill(res.addr, LENGTH, 21);
+	CHECK_ERR(t_op(TRACT_OP_GUARD, res.id, UNIT, PAGE), 0, "GUARD");
+	CHECK_ERR(t_decommit(&res, UNIT + PAGE, PAGE), 0, "DECOMMIT");
+	for (__u64 u = 1; u < 5; u++)
+		t_offer(&map, u);
+	CHECK(t_wait_state(&map, 1, 4, TRACT_UNIT_PURGED, 5) >= 0, "purged");
+	CHECK_EQ(t_resident(guard, 4 * UNIT), 0, "pages left");
+	for (__u64 u = 1; u < 5; u++)
+		CHECK_EQ(t_take(&map, u), TRACT_UNIT_PURGED, "unit %llu", u);
+	CHECK_EQ(t_touch_read(guard).signal, SIGSEGV, "the guard's signal");
+	CHECK_EQ(t_touch_write(guard, 1).signal, SIGSEGV, "to write");
+	CHECK_EQ(t_touch_read(uncommitted).signal, SIGSEGV,
+		 "the uncommitted page's signal");
+	CHECK_EQ(t_nonzero(guard + 2 * PAGE, 4 * UNIT - 2 * PAGE), -1,
+		 "not zero at");
+	CHECK_EQ(t_wrong(res.addr, UNIT, 21), -1, "lost before at");
+	CHECK_EQ(t_wrong(t_unit(&map, 5), LENGTH - 5 * UNIT, 21 + 5 * UNIT / 8),
+		 -1, "lost behind at");
+	CHECK_ERR(t_op(TRACT_OP_UNGUARD, res.id, UNIT, PAGE), 0, "UNGUARD");
+	CHECK_ERR(t_op(TRACT_OP_COMMIT, res.id, UNIT + PAGE, PAGE), 0,
+		  "COMMIT");
+	CHECK_EQ(t_nonzero(guard, 2 * PAGE), -1, "what they hid, not zero at");
+	t_unmap(&res);
+	t_unmap_map(&map);
+}
+
+/* An operation of the process's own on units that are offered. */
+static void trapped_while_offered(void)
+{
+	struct t_res res = t_reserve(LENGTH, TRACT_RESERVE_TRAP);
+	struct t_map map = t_bind(&res, UNIT, 20);
+
+	t_fill(res.addr, LENGTH, 22);
+	for (__u64 u = 0; u < map.units; u++)
+		t_offer(&map, u);
+	for (__u64 u = 0; u < map.units; u++)
+		CHECK_ERR(t_op(u & 1 ? TRACT_OP_GUARD : TRACT_OP_NODUMP, res.id,
+			       u * UNIT, UNIT),
+			  0, "unit %llu", u);
+	CHECK(t_wait_state(&map, 0, map.units, TRACT_UNIT_PURGED, 5) >= 0,
+	      "purged");
+	for (__u64 u = 0; u < map.units; u++) {
+		CHECK_EQ(t_take(&map, u), TRACT_UNIT_PURGED, "unit %llu", u);
+		CHECK_EQ(t_touch_read(t_unit(&map, u)).signal,
+			 u & 1 ? SIGSEGV : 0, "unit %llu: signal", u);
+	}
+	t_unmap(&res);
+	t_unmap_map(&map);
+}
+
 static void canary_lives(void)
 {
 	CHECK_EQ(t_wrong(canary.addr, LENGTH, 31), -1, "canary lost at");
@@ -493,6 +551,7 @@ int main(void)
 	t_fd();
 	if (!t_feature(TRACT_FEATURE_PURGE_MAP))
 		t_skip_all("the module has no purge maps");
+	t_touch_begin();
 	setup();
 	RUN(bad_flags);
 	RUN(bad_ids);
@@ -512,6 +571,13 @@ int main(void)
 	RUN(counts);
 	RUN(counts_of_garbage);
 	RUN(quiet_map);
+	if (t_feature(TRACT_FEATURE_TRAP)) {
+		RUN(trapped);
+		RUN(trapped_while_offered);
+	} else {
+		SKIP(trapped, "no trapped reservations");
+		SKIP(trapped_while_offered, "no trapped reservations");
+	}
 	RUN(canary_lives);
 	return t_end();
 }

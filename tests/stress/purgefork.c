@@ -5,7 +5,8 @@
  * parent's data is right, and what was offered goes in the end.
  *
  *   purgefork [children [seconds [seed]]]     1000 children, or as many as the
- *                                             seconds allow
+ *                                             seconds allow; and a fifth of
+ *                                             that in a trapped reservation
  */
 #include <pthread.h>
 
@@ -171,14 +172,16 @@ static unsigned int fork_them(struct t_rand *rnd, double end)
 
 static uint64_t first_seed;
 
-static void storm(void)
+static void storm(unsigned int flags)
 {
 	struct t_rand rnd = { first_seed };
-	struct t_res res = t_reserve(LENGTH, 0);
+	struct t_res res = t_reserve(LENGTH, flags);
 	uint64_t seed = t_random(&rnd);
 	unsigned int made;
 	pthread_t thread;
 
+	over = false;
+	intact = purged = shared = 0;
 	map = t_bind(&res, UNIT, 10);
 	for (__u64 u = 0; u < UNITS; u++)
 		t_fill(t_unit(&map, u), UNIT, seeds[u] = t_random(&rnd) | 1);
@@ -202,15 +205,28 @@ static void storm(void)
 	t_unmap_map(&map);
 }
 
+static void plain(void)
+{
+	storm(0);
+}
+
+static void trapped(void)
+{
+	children = children / 5 + 1;
+	seconds /= 5;
+	storm(TRACT_RESERVE_TRAP);
+}
+
 int main(int argc, char **argv)
 {
 	if (argc > 1)
 		children = atoi(argv[1]);
 	if (argc > 2)
 		seconds = atof(argv[2]);
-	t_begin("purgefork", seconds + 60);
+	t_begin("purgefork", seconds * 1.2 + 60);
 	first_seed = t_seed(argc > 3 ? argv[3] : NULL);
 	t_fd();
-	RUN(storm);
+	RUN(plain);
+	RUN(trapped);
 	return t_end();
 }

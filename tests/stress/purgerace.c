@@ -5,6 +5,8 @@
  * the last to the first, against the order in which it claims them.  Who gets a
  * unit has it: intact if it was offered, zero if it was purged, and it stays so.
  *
+ * In a plain reservation, and in a trapped one, whose faults are the module's.
+ *
  *   purgerace [seconds]
  */
 #include "offer.h"
@@ -103,11 +105,12 @@ static void one_round(void)
 	rounds++;
 }
 
-static void race(void)
+static void race(unsigned int flags)
 {
-	struct t_res res = t_reserve(LENGTH, TRACT_RESERVE_NOHUGE);
-	double end = t_now() + seconds;
+	struct t_res res = t_reserve(LENGTH, flags);
+	double end = t_now() + seconds / 2;
 
+	rounds = intact = purged = met = 0;
 	map = t_bind(&res, UNIT, 10);
 	while (t_now() < end && !t_state->failed)
 		one_round();
@@ -118,12 +121,23 @@ static void race(void)
 	t_unmap_map(&map);
 }
 
+static void plain(void)
+{
+	race(TRACT_RESERVE_NOHUGE);
+}
+
+static void trapped(void)
+{
+	race(TRACT_RESERVE_TRAP);
+}
+
 int main(int argc, char **argv)
 {
 	if (argc > 1)
 		seconds = atof(argv[1]);
 	t_begin("purgerace", seconds + 60);
 	t_fd();
-	RUN(race);
+	RUN(plain);
+	RUN(trapped);
 	return t_end();
 }

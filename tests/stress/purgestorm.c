@@ -2,8 +2,9 @@
 /*
  * Processes that use their purge maps as they should, checking every byte, beside
  * threads that write garbage into maps and headers of other reservations of the
- * same processes, bind, unbind, unmap and move them; all are killed at any
- * moment.  Sweeps come as often as they can.
+ * same processes, bind, unbind, unmap and move them, and change their pages'
+ * states; all are killed at any moment.  Sweeps come as often as they can.
+ * Reservations are of every kind, trapped ones among them.
  *
  *   purgestorm [seconds [seed]]
  */
@@ -23,6 +24,11 @@ static uint64_t first_seed;
 static struct counts {
 	unsigned long intact, purged, busy, mischief, killed;
 } * counts;
+
+static unsigned int any_flags(struct t_rand *rnd)
+{
+	return t_below(rnd, 2 * TRACT_RESERVE_TRAP);
+}
 
 static void count(unsigned long *of)
 {
@@ -71,7 +77,7 @@ static pthread_barrier_t settled;
 static void *honest(void *arg)
 {
 	struct t_rand rnd = { *(uint64_t *)arg };
-	struct t_res res = t_reserve(LENGTH, t_below(&rnd, 4));
+	struct t_res res = t_reserve(LENGTH, any_flags(&rnd));
 	struct t_map map = t_bind(&res, UNIT, 10);
 	static __thread uint64_t seeds[UNITS];
 
@@ -87,7 +93,7 @@ static void mischief(struct t_map *map, struct t_rand *rnd)
 	char *at;
 
 	count(&counts->mischief);
-	switch (t_below(rnd, 12)) {
+	switch (t_below(rnd, 14)) {
 	case 0:
 		t_unbind(&map->res);
 		break;
@@ -106,7 +112,7 @@ static void mischief(struct t_map *map, struct t_rand *rnd)
 		break;
 	case 4:
 		t_unmap(&map->res);
-		map->res = t_reserve(LENGTH, t_below(rnd, 4));
+		map->res = t_reserve(LENGTH, any_flags(rnd));
 		break;
 	case 5:
 		t_decommit(&map->res, 0, LENGTH);
@@ -121,6 +127,12 @@ static void mischief(struct t_map *map, struct t_rand *rnd)
 		mremap(t_unit(map, t_below(rnd, UNITS - 8)), 8 * UNIT, 8 * UNIT,
 		       MREMAP_MAYMOVE | MREMAP_FIXED, at);
 		munmap(at, 8 * UNIT);
+		break;
+	case 8:
+	case 9:
+		/* Of a plain reservation most are refused. */
+		t_op(TRACT_OP_COMMIT + t_below(rnd, 6), map->res.id,
+		     t_below(rnd, UNITS - 8) * UNIT, 8 * UNIT);
 		break;
 	default:
 		t_bind_raw(&map->res, map->header, map->length, UNIT, 10);

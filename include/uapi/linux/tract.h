@@ -491,6 +491,10 @@ struct tract_purge_header {
  * when memory is short, be it the machine's or that of the memory cgroup that
  * the caller was in.  No call is made, no mmap_lock taken (as for DECOMMIT).
  *
+ * On a trapped reservation the module drops pages as DISCARD does: what they
+ * were they stay.  Of a unit that is PURGED the committed pages read as zero; a
+ * touch of the others is a SIGSEGV, as it was.
+ *
  * When a call that unbinds a map returns, no unit is PURGING by the module's
  * hand, and none will be purged by that map any more.
  *
