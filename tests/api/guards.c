@@ -5,18 +5,11 @@
  * kernel has no markers for them, their number is bounded.
  */
 #include "hardened.h"
+#include "refuse.h"
 
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <malloc.h>
 #include <setjmp.h>
-#include <stddef.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
 
-#define GUARD_INSTALL 102
-#define GUARD_REMOVE 103
 /* As in libshim/guard.h; each splits the map in two more. */
 #define MAPPED_MAX 4096
 #define MANY 6000
@@ -154,27 +147,6 @@ static void test_many(bool markers)
 	tap_ok(after - before < 20, "%ld are left", after - before);
 }
 
-/* Makes this kernel one without markers, as those before 6.13 are. */
-static void forbid_markers(void)
-{
-	struct sock_filter code[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
-			 offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ, SYS_madvise, 0, 4),
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
-			 offsetof(struct seccomp_data, args[2])),
-		BPF_JUMP(BPF_JMP | BPF_JEQ, GUARD_INSTALL, 1, 0),
-		BPF_JUMP(BPF_JMP | BPF_JEQ, GUARD_REMOVE, 0, 1),
-		BPF_STMT(BPF_RET, SECCOMP_RET_ERRNO | EINVAL),
-		BPF_STMT(BPF_RET, SECCOMP_RET_ALLOW),
-	};
-	struct sock_fprog program = { sizeof(code) / sizeof(*code), code };
-
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
-	    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program))
-		tap_skip_all("no seccomp filters");
-}
-
 static const char *backend(void)
 {
 	const char *(*get)(void) =
@@ -187,7 +159,7 @@ static bool has_markers(void)
 {
 	void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
 			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	bool has = !syscall(SYS_madvise, page, 4096, GUARD_INSTALL);
+	bool has = !syscall(SYS_madvise, page, 4096, MADV_GUARD_INSTALL);
 
 	munmap(page, 4096);
 	return has;
@@ -201,8 +173,8 @@ int main(int argc, char **argv)
 	uint64_t state;
 	bool markers;
 
-	if (again)
-		forbid_markers();
+	if (again && !refuse_guards())
+		tap_skip_all("no seccomp filters");
 	hardened_start(argc, argv, 120);
 	state = tap_seed;
 	sigaction(SIGSEGV, &action, NULL);

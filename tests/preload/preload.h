@@ -6,24 +6,14 @@
 #ifndef TESTS_PRELOAD_H
 #define TESTS_PRELOAD_H
 
+#include "refuse.h"
 #include "tap.h"
 
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <setjmp.h>
-#include <stddef.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
 
 #define PAGE ((size_t)4096)
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 #define FAULT (-1)
-
-#ifndef MADV_GUARD_INSTALL
-#define MADV_GUARD_INSTALL 102
-#define MADV_GUARD_REMOVE 103
-#endif
 
 /* Does a touch of what was unmapped fault?  Not in holes without markers. */
 static bool holes_fault = true;
@@ -75,27 +65,6 @@ static inline bool poke(void *p, int byte)
 	return done;
 }
 
-/* Makes this kernel one without guard markers, as those before 6.13 are. */
-static inline void preload_forbid_guards(void)
-{
-	struct sock_filter code[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
-			 offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ, SYS_madvise, 0, 4),
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
-			 offsetof(struct seccomp_data, args[2])),
-		BPF_JUMP(BPF_JMP | BPF_JEQ, MADV_GUARD_INSTALL, 1, 0),
-		BPF_JUMP(BPF_JMP | BPF_JEQ, MADV_GUARD_REMOVE, 0, 1),
-		BPF_STMT(BPF_RET, SECCOMP_RET_ERRNO | EINVAL),
-		BPF_STMT(BPF_RET, SECCOMP_RET_ALLOW),
-	};
-	struct sock_fprog program = { ARRAY_SIZE(code), code };
-
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
-	    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program))
-		tap_skip_all("no seccomp filters");
-}
-
 static inline void preload_start(void)
 {
 	struct sigaction action = { .sa_sigaction = fault_handler,
@@ -104,8 +73,8 @@ static inline void preload_start(void)
 			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	const char *list = getenv("LD_PRELOAD");
 
-	if (!tap_env("TRACT_TEST_GUARDS", 1))
-		preload_forbid_guards();
+	if (!tap_env("TRACT_TEST_GUARDS", 1) && !refuse_guards())
+		tap_skip_all("no seccomp filters");
 	sigaction(SIGSEGV, &action, NULL);
 	preloaded = list && strstr(list, "libtract-vm.so");
 	trapped = preloaded && getenv("TRACT_OPTIONS") &&
