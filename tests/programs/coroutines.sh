@@ -8,6 +8,8 @@
 
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
+# shellcheck source=tests/tap.sh
+. "$root/tests/tap.sh"
 program=$root/build/tests/programs/coroutines
 library=$root/build/libtract-vm.so
 jemalloc=$(ldconfig -p | awk '/libjemalloc\.so\.2/ { print $NF; exit }')
@@ -26,19 +28,6 @@ needed=$(LD_PRELOAD="$library $jemalloc" TRACT_OPTIONS=stats=1 \
 	"$program" 100 2>&1 >/dev/null | awk '/^guards marked/ { print $3 }')
 [ "$needed" -gt 0 ] || { echo "no guard markers on this kernel"; exit 77; }
 
-n=0
-failed=0
-ok()
-{
-	n=$((n + 1))
-	if "${@:2}"; then
-		echo "ok $n - $1"
-	else
-		echo "not ok $n - $1"
-		failed=1
-	fi
-}
-
 status=0
 LD_PRELOAD=$jemalloc "$program" "$count" >"$work/stock" 2>&1 || status=$?
 ok "without the preload: $(tail -n 1 "$work/stock")" \
@@ -56,5 +45,4 @@ sed 's/^/# /' "$work/ours"
 ok "with it $count coroutines run" [ $status = 0 ]
 mappings=$(awk '/^mappings/ { print $2 }' "$work/ours")
 ok "mappings at most 2000: ${mappings:-none}" [ "${mappings:-9999}" -le 2000 ]
-echo "1..$n"
-exit $failed
+tap_done

@@ -11,6 +11,8 @@
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 root=$(cd "$here/../.." && pwd -P)
+# shellcheck source=tests/tap.sh
+. "$root/tests/tap.sh"
 library=$root/build/libtract-vm.so
 program=$root/build/tests/programs/jsc
 runs=${1:-7}
@@ -52,19 +54,6 @@ trace()
 advice()
 {
 	grep -cE "$2" "$work/$1.advice" || true
-}
-
-count=0
-failed=0
-ok()
-{
-	count=$((count + 1))
-	if "${@:2}"; then
-		echo "ok $count - $1"
-	else
-		echo "not ok $count - $1"
-		failed=1
-	fi
 }
 
 dump='MADV_DO(NT)?DUMP'
@@ -114,5 +103,4 @@ ours=$(median "$work/ours.cpu")
 # The goal is 3 % on a machine that does nothing else; this may not be one.
 ok "CPU time $ours ms, without the preload $stock ms, medians of $runs" \
 	[ "$ours" -le $((stock * 115 / 100)) ]
-echo "1..$count"
-exit $failed
+tap_done

@@ -7,6 +7,8 @@
 
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
+# shellcheck source=tests/tap.sh
+. "$root/tests/tap.sh"
 library=$root/build/libtract-vm.so
 threads=${1:-200}
 gap=64
@@ -45,18 +47,6 @@ run()
 		>"$work/$name.calls"
 }
 
-count=0
-failed=0
-ok()
-{
-	count=$((count + 1))
-	if "${@:2}"; then
-		echo "ok $count - $1"
-	else
-		echo "not ok $count - $1"
-		failed=1
-	fi
-}
 value()
 {
 	awk -v name="$2" '$1 == name { print $2 }' "$work/$1.out"
@@ -83,5 +73,4 @@ ok "all code within $reach MiB: $(value ours farthest)" \
 	[ "$(value ours farthest)" -le $reach ]
 ok "the same result: $(value ours sum)" \
 	[ "$(value ours sum)" = "$(value roomy sum)" ]
-echo "1..$count"
-exit $failed
+tap_done

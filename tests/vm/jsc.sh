@@ -7,6 +7,8 @@
 
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
+# shellcheck source=tests/tap.sh
+. "$root/tests/tap.sh"
 library=$root/build/libtract-vm.so
 program=$root/build/tests/programs/jsc
 script=$root/tests/programs/jsc-scatter.js
@@ -31,28 +33,16 @@ run()
 	return $status
 }
 
-echo 1..3
-failed=0
-ok()
-{
-	if [ "$2" = 0 ]; then
-		echo "ok $1"
-	else
-		echo "not ok $1"
-		failed=1
-	fi
-}
-
 status=0
 run free || status=$?
-ok "1 - without the preload, room for all: it ends" $status
+ok "without the preload, room for all: it ends" [ $status = 0 ]
 read -r _ before _ <"$work/free.err"
 echo $((before + room)) >/proc/sys/vm/max_map_count
 status=0
 run stock || status=$?
-ok "2 - room for $room mappings more: it stalls or dies" $((status == 0))
+ok "room for $room mappings more: it stalls or dies" [ $status != 0 ]
 status=0
 run ours "LD_PRELOAD=$library" || status=$?
 cmp "$work/free.out" "$work/ours.out" || status=1
-ok "3 - with the preload it ends, with the same result" $status
-exit $failed
+ok "with the preload it ends, with the same result" [ $status = 0 ]
+tap_done
