@@ -18,66 +18,65 @@
 /* vm.mmap_min_addr is not for modules to see; this is what it mostly is. */
 #define LOWEST SZ_64K
 
-/* Where ranges of @length at multiples of @align may start and end. */
-struct shore {
+/* What the heap of brk() keeps above it to grow into, as long as that is free. */
+#define HEAP_ROOM SZ_1G
+
+/* Addresses from @low to less than @high. */
+struct stretch {
 	unsigned long low;
 	unsigned long high;
+};
+
+/* Where ranges of @length at multiples of @align may start and end. */
+struct shore {
+	struct stretch within;
+	struct stretch without;
 	unsigned long length;
 	unsigned long align;
 };
 
-/* The VMA that is in the way of a range, the gap it keeps below it included. */
-static struct vm_area_struct *obstacle(unsigned long start, unsigned long end)
+/* Is anything in the way at @start?  A VMA has the gap it keeps below it. */
+static bool is_blocked(const struct shore *shore, unsigned long start,
+		       struct stretch *by)
 {
+	unsigned long end = start + shore->length;
 	struct vm_area_struct *vma = find_vma(current->mm, start);
 
-	return vma && tract_compat_start_gap(vma) < end ? vma : NULL;
+	*by = shore->without;
+	if (by->low < end && by->high > start)
+		return true;
+	if (!vma || tract_compat_start_gap(vma) >= end)
+		return false;
+	by->low = tract_compat_start_gap(vma);
+	by->high = vma->vm_end;
+	return true;
 }
 
-/* The lowest place within @shore, or 0. */
-static unsigned long search_up(struct shore shore)
+/* The lowest place within @low to @high, or the highest; 0: there is none. */
+static unsigned long search(const struct shore *shore, unsigned long low,
+			    unsigned long high, bool highest)
 {
-	struct vm_area_struct *vma;
-
-	while (shore.low < shore.high &&
-	       shore.high - shore.low >= shore.length) {
+	while (low < high && high - low >= shore->length) {
 		MA_STATE(mas, &current->mm->mm_mt, 0, 0);
+		struct stretch by;
 		unsigned long start;
 
-		if (mas_empty_area(&mas, shore.low, shore.high - 1,
-				   shore.length))
+		if (highest ?
+			    mas_empty_area_rev(&mas, low, high - 1,
+					       shore->length) :
+			    mas_empty_area(&mas, low, high - 1, shore->length))
 			return 0;
-		start = tract_range_align_up(mas.index, shore.align);
-		if (start > shore.high - shore.length)
+		start = highest ?
+				(mas.last + 1 - shore->length) & -shore->align :
+				tract_range_align_up(mas.index, shore->align);
+		if (start < low || start > high - shore->length)
 			return 0;
-		vma = obstacle(start, start + shore.length);
-		if (!vma)
+		if (!is_blocked(shore, start, &by))
 			return start;
-		shore.low = vma->vm_end;
-	}
-	return 0;
-}
-
-/* The highest place within @shore, or 0. */
-static unsigned long search_down(struct shore shore)
-{
-	struct vm_area_struct *vma;
-
-	while (shore.low < shore.high &&
-	       shore.high - shore.low >= shore.length) {
-		MA_STATE(mas, &current->mm->mm_mt, 0, 0);
-		unsigned long start;
-
-		if (mas_empty_area_rev(&mas, shore.low, shore.high - 1,
-				       shore.length))
-			return 0;
-		start = (mas.last + 1 - shore.length) & -shore.align;
-		if (start < shore.low)
-			return 0;
-		vma = obstacle(start, start + shore.length);
-		if (!vma)
-			return start;
-		shore.high = tract_compat_start_gap(vma);
+		if (highest)
+			high = by.low;
+		else
+			low = by.high;
 	}
 	return 0;
 }
@@ -86,34 +85,39 @@ static unsigned long search_down(struct shore shore)
  * Of the places above and below @near the nearer; if there is neither, one that
  * has @near in it.
  */
-static unsigned long search(const struct shore *shore, u64 near)
+static unsigned long search_near(const struct shore *shore, u64 near)
 {
-	struct shore above = *shore, below = *shore, across = *shore;
+	unsigned long low = shore->within.low, high = shore->within.high;
 	unsigned long up, down;
 
-	above.low = max_t(u64, shore->low, near);
-	below.high = min_t(u64, shore->high, near);
-	up = search_up(above);
-	down = search_down(below);
+	up = search(shore, max_t(u64, low, near), high, false);
+	down = search(shore, low, min_t(u64, high, near), true);
 	if (up && down)
 		return up - near <= near - (down + shore->length) ? up : down;
 	if (up || down)
 		return up ?: down;
 	if (near > shore->length)
-		across.low = max_t(u64, shore->low, near - shore->length);
-	return search_up(across);
+		low = max_t(u64, low, near - shore->length);
+	return search(shore, low, high, false);
 }
 
 /*
  * A free range, every byte of which is at least @near - @reach and less than
- * @near + @reach; or -EADDRNOTAVAIL.
+ * @near + @reach; or -EADDRNOTAVAIL.  In the room of the heap only if there is
+ * no other.
  */
 unsigned long tract_island_find(u64 near, u64 reach, unsigned long length,
 				unsigned long align)
 {
 	struct shore shore = {
-		.low = max_t(u64, near > reach ? near - reach : 0, LOWEST),
-		.high = TASK_SIZE,
+		.within = {
+			.low = max_t(u64, near > reach ? near - reach : 0, LOWEST),
+			.high = TASK_SIZE,
+		},
+		.without = {
+			.low = current->mm->brk,
+			.high = current->mm->brk + HEAP_ROOM,
+		},
 		.length = length,
 		.align = align,
 	};
@@ -121,11 +125,15 @@ unsigned long tract_island_find(u64 near, u64 reach, unsigned long length,
 
 	mmap_assert_write_locked(current->mm);
 	if (near + reach > near)
-		shore.high = min_t(u64, near + reach, TASK_SIZE);
-	shore.low = PAGE_ALIGN(shore.low);
-	shore.high &= PAGE_MASK;
-	if (shore.low >= shore.high)
+		shore.within.high = min_t(u64, near + reach, TASK_SIZE);
+	shore.within.low = PAGE_ALIGN(shore.within.low);
+	shore.within.high &= PAGE_MASK;
+	if (shore.within.low >= shore.within.high)
 		return -EADDRNOTAVAIL;
-	start = search(&shore, near);
+	start = search_near(&shore, near);
+	if (!start) {
+		shore.without.high = 0;
+		start = search_near(&shore, near);
+	}
 	return start ?: -EADDRNOTAVAIL;
 }

@@ -146,6 +146,28 @@ static void across(void)
 	munmap(area.base, area.length);
 }
 
+/* The heap has its room to grow into, as long as there is anything else. */
+static void beside_the_heap(void)
+{
+	char *heap = sbrk(0), *room = heap + GIB;
+	struct t_res res;
+
+	if (CHECK_ERR(reserve_near(heap + MIB, 4 * GIB, MIB, 0, 0, &res), 0,
+		      "near the heap")) {
+		CHECK(res.addr + MIB <= heap || res.addr >= room,
+		      "%p, the heap is at %p", res.addr, heap);
+		CHECK(sbrk(64 * MIB) == heap, "no heap: %s", strerror(errno));
+		sbrk(-64 * MIB);
+		t_unmap(&res);
+	}
+	if (CHECK_ERR(
+		    reserve_near(heap + 512 * MIB, 256 * MIB, MIB, 0, 0, &res),
+		    0, "nowhere else")) {
+		CHECK(res.addr >= heap && res.addr < room, "%p", res.addr);
+		t_unmap(&res);
+	}
+}
+
 /* Gaps that are large enough but hold no multiple of the alignment. */
 static void aligned(void)
 {
@@ -379,6 +401,7 @@ int main(void)
 	RUN(around_code);
 	RUN(nearest);
 	RUN(across);
+	RUN(beside_the_heap);
 	RUN(aligned);
 	RUN(fill_up);
 	RUN(ends_of_the_world);

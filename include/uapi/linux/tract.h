@@ -140,7 +140,9 @@ struct tract_info {
  * With TRACT_RESERVE_NEAR it lies within [@near - @reach, @near + @reach), cut
  * at the ends of the address space: of the free ranges there that which is
  * nearest to @near, found and taken in one step that no other mapping can come
- * between.  -EADDRNOTAVAIL says that there is none, and nothing else does.
+ * between.  -EADDRNOTAVAIL says that there is none, and nothing else does.  The
+ * 1 GiB above the heap of brk(2), into which that grows, is taken from only when
+ * nothing else is free.
  *
  * With TRACT_RESERVE_TRAP every page is committed at first: it may be used at
  * once, as that of a plain reservation.  A fork copies the states with the
