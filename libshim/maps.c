@@ -38,7 +38,8 @@ static void consider(struct maps_search *s, uintptr_t low, uintptr_t high)
 	}
 }
 
-static const char *parse_hex(const char *text, uintptr_t *number)
+/* A number, hexadecimal or decimal; what follows it. */
+static const char *parse(const char *text, unsigned int base, uint64_t *number)
 {
 	*number = 0;
 	for (;; text++) {
@@ -46,12 +47,29 @@ static const char *parse_hex(const char *text, uintptr_t *number)
 
 		if (*text >= '0' && *text <= '9')
 			digit = (unsigned int)(*text - '0');
-		else if (*text >= 'a' && *text <= 'f')
+		else if (base == 16 && *text >= 'a' && *text <= 'f')
 			digit = (unsigned int)(*text - 'a') + 10;
 		else
 			return text;
-		*number = *number * 16 + digit;
+		*number = *number * base + digit;
 	}
+}
+
+/* START-END PERMISSIONS OFFSET MAJOR:MINOR INODE NAME */
+bool tract__maps_parse(const char *text, struct maps_line *line)
+{
+	text = parse(text, 16, &line->start);
+	if (*text != '-')
+		return false;
+	text = parse(text + 1, 16, &line->end);
+	for (int i = 0; i < 4; i++) {
+		text = strchr(text, ' ');
+		if (!text)
+			return false;
+		text++;
+	}
+	parse(text, 10, &line->inode);
+	return true;
 }
 
 void tract__maps_search_start(struct maps_search *s)
@@ -61,18 +79,16 @@ void tract__maps_search_start(struct maps_search *s)
 	s->distance = 0;
 }
 
-void tract__maps_search_line(struct maps_search *s, const char *line)
+void tract__maps_search_line(struct maps_search *s, const char *text)
 {
-	uintptr_t start, end;
+	struct maps_line line;
 
-	line = parse_hex(line, &start);
-	if (*line != '-')
+	if (!tract__maps_parse(text, &line))
 		return;
-	line = parse_hex(line + 1, &end);
 	/* The last line may be a page of the kernel's, beyond all that is ours. */
-	consider(s, s->gap, start < LAST ? start : LAST);
-	s->gap = end;
-	if (strstr(line, "[heap]"))
+	consider(s, s->gap, line.start < LAST ? line.start : LAST);
+	s->gap = line.end;
+	if (strstr(text, "[heap]"))
 		s->gap += HEAP_ROOM;
 	/* The stack grows down, and its guard gap with it: leave it alone. */
 }
@@ -82,17 +98,13 @@ void tract__maps_search_end(struct maps_search *s)
 	consider(s, s->gap, LAST);
 }
 
-uintptr_t tract__maps_find_near(uintptr_t near, size_t reach, size_t size)
+int tract__maps_each(int fd, bool (*each)(void *arg, const char *text),
+		     void *arg)
 {
-	struct maps_search search = { near, reach, size, 0, 0, 0 };
-	int fd = tract__sys_open("/proc/self/maps");
 	char text[4096];
 	size_t have = 0;
 	long n;
 
-	if (fd < 0)
-		return 0;
-	tract__maps_search_start(&search);
 	while ((n = tract__sys_read(fd, text + have, sizeof(text) - 1 - have)) >
 	       0) {
 		char *line = text, *end;
@@ -101,7 +113,8 @@ uintptr_t tract__maps_find_near(uintptr_t near, size_t reach, size_t size)
 		text[have] = '\0';
 		while ((end = strchr(line, '\n'))) {
 			*end = '\0';
-			tract__maps_search_line(&search, line);
+			if (!each(arg, line))
+				return 0;
 			line = end + 1;
 		}
 		have -= (size_t)(line - text);
@@ -110,8 +123,27 @@ uintptr_t tract__maps_find_near(uintptr_t near, size_t reach, size_t size)
 			have = 256;
 		memmove(text, line, have);
 	}
+	return (int)n;
+}
+
+static bool search_next(void *arg, const char *text)
+{
+	tract__maps_search_line(arg, text);
+	return true;
+}
+
+uintptr_t tract__maps_find_near(uintptr_t near, size_t reach, size_t size)
+{
+	struct maps_search search = { near, reach, size, 0, 0, 0 };
+	int fd = tract__sys_open("/proc/self/maps");
+	int ret;
+
+	if (fd < 0)
+		return 0;
+	tract__maps_search_start(&search);
+	ret = tract__maps_each(fd, search_next, &search);
 	tract__sys_close(fd);
-	if (n < 0)
+	if (ret)
 		return 0;
 	tract__maps_search_end(&search);
 	return search.best;

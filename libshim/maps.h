@@ -26,4 +26,18 @@ void tract__maps_search_start(struct maps_search *search);
 void tract__maps_search_line(struct maps_search *search, const char *line);
 void tract__maps_search_end(struct maps_search *search);
 
+/* What a line of that form says of a mapping; false: it says nothing. */
+struct maps_line {
+	uintptr_t start, end;
+	uint64_t inode; /* 0: no file */
+};
+
+bool tract__maps_parse(const char *text, struct maps_line *line);
+/*
+ * Reads @fd, /proc/self/maps, and hands over line by line, of which long names
+ * are cut, until @each says false.  A negative errno when it cannot be read.
+ */
+int tract__maps_each(int fd, bool (*each)(void *arg, const char *text),
+		     void *arg);
+
 #endif

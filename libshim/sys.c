@@ -299,6 +299,12 @@ int tract__sys_mincore(void *addr, size_t length, unsigned char *pages)
 			 0, 0);
 }
 
+int tract__sys_msync(void *addr, size_t length)
+{
+	return (int)call(SYS_msync, (long)addr, (long)length, MS_ASYNC, 0, 0,
+			 0);
+}
+
 int tract__sys_open(const char *path)
 {
 	return (int)call(SYS_openat, AT_FDCWD, (long)path, O_RDONLY | O_CLOEXEC,

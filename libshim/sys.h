@@ -71,6 +71,8 @@ long tract__sys_mremap(void *addr, size_t old_length, size_t length, int flags,
 int tract__sys_mprotect(void *addr, size_t length, int prot);
 int tract__sys_madvise(void *addr, size_t length, int advice);
 int tract__sys_mincore(void *addr, size_t length, unsigned char *pages);
+/* Does nothing, -ENOMEM where a part of the range is not mapped. */
+int tract__sys_msync(void *addr, size_t length);
 /* For reading, close-on-exec. */
 int tract__sys_open(const char *path);
 long tract__sys_read(int fd, void *buffer, size_t size);

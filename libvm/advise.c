@@ -228,6 +228,9 @@ static int advise_run(uintptr_t start, uintptr_t end, uint8_t state, int advice,
 		vm_count(COUNT_DUMP);
 		return 0;
 	}
+	/* What is not marked has it by the fork; some kernels would refuse. */
+	if (advice == MADV_DOFORK && state & PAGE_TRAPPED)
+		return 0;
 	/* A guard of ours is a mapping without access for the program. */
 	if (kind == PAGE_GUARD &&
 	    (advice == MADV_GUARD_REMOVE || advice == MADV_GUARD_INSTALL))

@@ -88,10 +88,15 @@ static long map_kernel(void *addr, size_t length, int prot, int flags, int fd,
 static long take(uintptr_t start, size_t length, int prot)
 {
 	uint8_t state = tract__pages_get(start);
-	int ret = prot == PROT_NONE ?
-			  tract__vm_mark(start, start + length, state) :
-			  tract__vm_refresh(start, start + length, state);
+	int ret = 0;
 
+	/* What goes by offset does not see that the addresses are gone. */
+	if (state & PAGE_TRAPPED)
+		ret = tract__sys_msync((void *)start, length);
+	if (!ret)
+		ret = prot == PROT_NONE ?
+			      tract__vm_mark(start, start + length, state) :
+			      tract__vm_refresh(start, start + length, state);
 	if (ret) {
 		/*
 		 * Not as we left it, or a parent's: it is nothing of ours.  If

@@ -5,6 +5,7 @@
 #include <linux/tract.h>
 
 #include "holes.h"
+#include "mapping.h"
 #include "options.h"
 #include "pages.h"
 #include "sys.h"
@@ -24,16 +25,6 @@ static struct {
 } reservations[RESERVATIONS_MAX];
 static unsigned int reservation_count;
 
-/* ioctl(PROCMAP_QUERY) of /proc/PID/maps, as in <linux/fs.h> of Linux 6.11. */
-struct map_query {
-	uint64_t size, flags, address;
-	uint64_t start, end, prot, page_size, offset, inode;
-	uint32_t major, minor, name_size, build_id_size;
-	uint64_t name, build_id;
-};
-
-#define MAP_QUERY _IOWR('f', 17, struct map_query)
-
 static int device_fd = -1;
 static bool unusable; /* it did not answer, or does no good */
 static unsigned int splits;
@@ -48,21 +39,6 @@ static int device(void)
 	fd = tract__sys_open_device();
 	write_once(&device_fd, fd);
 	return fd;
-}
-
-/* What is mapped at @addr, and until where; 0: nothing, or not to be known. */
-static uint64_t inode_at(uintptr_t addr, uintptr_t *end)
-{
-	struct map_query query = { .size = sizeof(query), .address = addr };
-	int fd = tract__sys_open("/proc/self/maps");
-	int ret;
-
-	if (fd < 0)
-		return 0;
-	ret = tract__sys_ioctl(fd, MAP_QUERY, &query);
-	tract__sys_close(fd);
-	*end = query.end;
-	return ret ? 0 : query.inode;
 }
 
 static int reserve(size_t length)
@@ -91,7 +67,9 @@ static int reserve(size_t length)
 		tract__sys_munmap((void *)reservations[i].start, length);
 		return -ENOMEM;
 	}
-	reservations[i].inode = inode_at(reservations[i].start, &mapped_end);
+	if (tract__mapping_at(reservations[i].start, &reservations[i].inode,
+			      &mapped_end))
+		reservations[i].inode = 0;
 	__atomic_store_n(&reservation_count, i + 1, __ATOMIC_RELEASE);
 	return 0;
 }
@@ -149,13 +127,18 @@ void tract__trapped_split(void)
 
 bool tract__trapped_is_there(uintptr_t start, uintptr_t end)
 {
-	int i = find(start);
+	int i = find(start), ret;
+	uint64_t inode;
 
 	if (i < 0)
 		return false;
-	while (reservations[i].inode && start < end)
-		if (inode_at(start, &start) != reservations[i].inode)
+	while (reservations[i].inode && start < end) {
+		ret = tract__mapping_at(start, &inode, &start);
+		if (ret == -E2BIG)
+			return true;
+		if (ret || inode != reservations[i].inode)
 			return false;
+	}
 	return true;
 }
 

@@ -29,7 +29,7 @@ int tract__trapped_ops(uintptr_t start, uintptr_t end, const uint32_t *ops,
 /*
  * Does the range still map its reservation?  The operations cannot tell, as they
  * go by offset: they would leave what the program has put there past us.
- * Before Linux 6.11 the answer is yes.
+ * Before Linux 6.11, and where there are thousands of mappings, the answer is yes.
  */
 bool tract__trapped_is_there(uintptr_t start, uintptr_t end);
 

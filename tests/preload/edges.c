@@ -150,6 +150,14 @@ static void test_past(void)
 		       peek(file) == FAULT,
 	       "all of it unmapped past us, a file takes its place");
 	close(fd);
+	p = map(64);
+	munmap(p + 8 * PAGE, 4 * PAGE);
+	syscall(SYS_munmap, p, 64 * PAGE);
+	file = map(4);
+	tap_ok(file != MAP_FAILED && poke(file, 1) && poke(p = map(64), 1),
+	       "a hole unmapped past us is not used again");
+	munmap(file, 4 * PAGE);
+	munmap(p, 64 * PAGE);
 }
 
 static void test_holes(void)
