@@ -38,7 +38,7 @@ SHIM_OBJ := $(SHIM_SRC:%.c=$(O)/obj/%.o)
 # The second preload has the system calls and islands in common with the first.
 VM_SRC := $(wildcard libvm/*.c)
 VM_OBJ := $(VM_SRC:%.c=$(O)/obj/%.o) \
-	  $(patsubst %,$(O)/obj/libshim/%.o,sys backend maps island options report)
+	  $(patsubst %,$(O)/obj/libshim/%.o,sys place maps island options report)
 # Its tables, which know nothing of the system.
 VM_TABLES := libvm/pages.c libvm/holes.c libvm/store.c
 VM_LDFLAGS := -shared -Wl,-soname,libtract-vm.so -Wl,-z,now -Wl,-z,relro \

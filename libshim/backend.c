@@ -16,14 +16,11 @@
 #include <linux/tract.h>
 
 #include "lock.h"
-#include "maps.h"
 #include "options.h"
+#include "place.h"
 #include "sys.h"
 
 #define RESERVATION_ALIGN ((size_t)2 << 20)
-
-/* Looks for a place near an address, when others take it meanwhile. */
-#define NEAR_TRIES 8
 
 /* ms */
 #define DEVICE_DECAY_MIN 10
@@ -100,9 +97,6 @@ static int reserve_module(struct reservation *r, size_t length, uint32_t flags)
 
 	if (fd < 0)
 		return fd;
-	if (!backend.module_used &&
-	    tract__sys_device_abi(fd) != TRACT_ABI_VERSION)
-		return -ENODEV;
 	ret = tract__sys_device_reserve(fd, &arg);
 	if (ret)
 		return ret;
@@ -161,25 +155,14 @@ int tract__backend_reserve_trapped(struct reservation *r, size_t length)
 	return reserve(r, length, TRACT_RESERVE_TRAP);
 }
 
-/*
- * Another thread may map something between the look and the mapping: then the
- * look is taken again, after a pause that grows.
- */
 long tract__backend_map_near(uintptr_t near, size_t reach, size_t length)
 {
-	long ret = -EAGAIN;
+	int fd;
 
-	for (unsigned int tries = 0; tries < NEAR_TRIES; tries++) {
-		uintptr_t at = tract__maps_find_near(near, reach, length);
-
-		if (!at)
-			return -EADDRNOTAVAIL;
-		ret = tract__sys_map_at(at, length);
-		if (ret != -EEXIST)
-			return ret;
-		tract__sys_pause(tries);
-	}
-	return -EADDRNOTAVAIL;
+	lock_acquire(&backend.lock);
+	fd = device();
+	lock_release(&backend.lock);
+	return tract__place_near(fd, near, reach, length);
 }
 
 void tract__backend_release(struct reservation *r)

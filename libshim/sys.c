@@ -87,6 +87,13 @@ long tract__sys_map_at(uintptr_t addr, size_t length)
 	return -EEXIST;
 }
 
+long tract__sys_map_over(uintptr_t addr, size_t length)
+{
+	return call_memory(
+		SYS_mmap, (long)addr, (long)length, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+}
+
 static long map_anywhere(size_t length)
 {
 	return call_memory(SYS_mmap, 0, (long)length, PROT_READ | PROT_WRITE,
@@ -204,6 +211,20 @@ uint32_t *tract__sys_fork_canary(void)
 	return canary;
 }
 
+static int device_call(int fd, unsigned long number, void *arg)
+{
+	return (int)call_memory(SYS_ioctl, fd, (long)number, (long)arg, 0, 0,
+				0);
+}
+
+static bool speaks_abi(int fd)
+{
+	struct tract_info info = { .size = sizeof(info) };
+
+	return !device_call(fd, TRACT_IOC_INFO, &info) &&
+	       info.out_abi_version == TRACT_ABI_VERSION;
+}
+
 int tract__sys_open_device(void)
 {
 	struct rlimit limit = { .rlim_cur = 1024 };
@@ -216,7 +237,7 @@ int tract__sys_open_device(void)
 	if (low < 0)
 		return (int)low;
 	if (call(SYS_fstat, low, (long)&st, 0, 0, 0, 0) ||
-	    !S_ISCHR(st.st_mode)) {
+	    !S_ISCHR(st.st_mode) || !speaks_abi((int)low)) {
 		call(SYS_close, low, 0, 0, 0, 0, 0);
 		return -ENODEV;
 	}
@@ -237,20 +258,6 @@ bool tract__sys_is_device(int fd)
 
 	return fd >= 0 && !call(SYS_fstat, fd, (long)&st, 0, 0, 0, 0) &&
 	       S_ISCHR(st.st_mode) && st.st_rdev == device_number;
-}
-
-static int device_call(int fd, unsigned long number, void *arg)
-{
-	return (int)call_memory(SYS_ioctl, fd, (long)number, (long)arg, 0, 0,
-				0);
-}
-
-int tract__sys_device_abi(int fd)
-{
-	struct tract_info info = { .size = sizeof(info) };
-	int ret = device_call(fd, TRACT_IOC_INFO, &info);
-
-	return ret ? ret : (int)info.out_abi_version;
 }
 
 int tract__sys_device_reserve(int fd, struct tract_reserve *reserve)

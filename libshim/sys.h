@@ -26,6 +26,8 @@ void *tract__sys_map(size_t length);
 void *tract__sys_map_aligned(size_t length, size_t align);
 /* The same at @addr and nowhere else: the address, -EEXIST, or an errno. */
 long tract__sys_map_at(uintptr_t addr, size_t length);
+/* The same in place of what is there: the address, or an errno. */
+long tract__sys_map_over(uintptr_t addr, size_t length);
 /* Sleeps 50 us, 200, 800, ... for @turn 0, 1, 2, ...; at most 51 ms. */
 void tract__sys_pause(unsigned int turn);
 int tract__sys_unmap(void *addr, size_t length);
@@ -49,11 +51,13 @@ int tract__sys_allow(void *addr, size_t length);
  */
 uint32_t *tract__sys_fork_canary(void);
 
-/* Opens the device; the descriptor is high and close-on-exec. */
+/*
+ * Opens the device, if it is one of our ABI, else -ENODEV; the descriptor is high
+ * and close-on-exec.
+ */
 int tract__sys_open_device(void);
 /* Is @fd the device that tract__sys_open_device() opened? */
 bool tract__sys_is_device(int fd);
-int tract__sys_device_abi(int fd);
 int tract__sys_device_reserve(int fd, struct tract_reserve *reserve);
 int tract__sys_device_batch(int fd, struct tract_batch *batch);
 int tract__sys_device_purge_map(int fd, struct tract_purge_map *map);

@@ -62,8 +62,11 @@ static void *take_new(uintptr_t near, size_t reach, size_t length)
 	while (size < length)
 		size *= 2;
 	/* Better a small one near than a large one far away. */
-	for (; i < ISLANDS_MAX && !island && size >= length; size /= 2)
+	for (; i < ISLANDS_MAX && size >= length; size /= 2) {
 		island = tract_island_create((void *)near, reach, size);
+		if (island || errno != EADDRNOTAVAIL)
+			break;
+	}
 	if (!island)
 		return NULL;
 	islands[i].island = island;

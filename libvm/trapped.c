@@ -4,10 +4,12 @@
 #include <errno.h>
 #include <linux/tract.h>
 
+#include "backend.h"
 #include "holes.h"
 #include "mapping.h"
 #include "options.h"
 #include "pages.h"
+#include "place.h"
 #include "sys.h"
 #include "vm.h"
 
@@ -39,6 +41,14 @@ static int device(void)
 	fd = tract__sys_open_device();
 	write_once(&device_fd, fd);
 	return fd;
+}
+
+/* For islands, whose backend here is this. */
+long tract__backend_map_near(uintptr_t near, size_t reach, size_t length)
+{
+	int fd = tract__options.backend == BACKEND_PLAIN ? -ENODEV : device();
+
+	return tract__place_near(fd, near, reach, length);
 }
 
 static int reserve(size_t length)

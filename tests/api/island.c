@@ -7,6 +7,7 @@
 
 #include <pthread.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include "../include/tract.h"
@@ -110,9 +111,9 @@ static void *churn(void *arg)
 	uint64_t state = tap_seed + 100 * (uintptr_t)arg;
 	char *blocks[BLOCKS] = { NULL };
 	size_t sizes[BLOCKS];
-	int slow = tap_env("TRACT_TEST_SLOWNESS", 1);
+	/* Each turn faults some 30 pages in: a lot for an emulated processor. */
+	int turns = tap_env("TRACT_TEST_SLOWNESS", 1) > 1 ? 300 : 30000;
 	unsigned long bad = 0;
-	int turns = 30000 / (slow * slow);
 
 	for (int i = 0; i < turns; i++) {
 		int k = tap_random(&state) % BLOCKS;
@@ -176,6 +177,19 @@ static void test_fork(void)
 	       "a child has a copy of its own");
 }
 
+/* No memory for it is another answer than no place. */
+static void test_limit(void)
+{
+	struct rlimit old, none = { .rlim_cur = 0 };
+
+	getrlimit(RLIMIT_AS, &old);
+	none.rlim_max = old.rlim_max;
+	setrlimit(RLIMIT_AS, &none);
+	tap_ok(!create((void *)create, REACH, SIZE) && errno == ENOMEM,
+	       "at the limit of address space: %s", strerror(errno));
+	setrlimit(RLIMIT_AS, &old);
+}
+
 int main(int argc, char **argv)
 {
 	long rss;
@@ -193,6 +207,7 @@ int main(int argc, char **argv)
 		    "within 2 GiB of the library"))
 		return tap_done();
 	test_full();
+	test_limit();
 	rss = tap_rss();
 	test_blocks();
 	test_threads();
