@@ -19,8 +19,11 @@ static __thread struct {
 	uintptr_t start, end;
 } decommitted;
 
-/* Those that change the kernel's map, where full maps say EAGAIN. */
-static bool changes_map(int advice)
+/*
+ * Those that change the kernel's map, where full maps say EAGAIN, and those that
+ * give memory up: allocators repeat either until it is done.
+ */
+static bool is_repeated(int advice)
 {
 	switch (advice) {
 	case MADV_NORMAL:
@@ -36,6 +39,8 @@ static bool changes_map(int advice)
 	case MADV_DODUMP:
 	case MADV_WIPEONFORK:
 	case MADV_KEEPONFORK:
+	case MADV_DONTNEED:
+	case MADV_FREE:
 		return true;
 	default:
 		return false;
@@ -57,19 +62,21 @@ static bool marks(int advice)
 	}
 }
 
+static int advise_kernel(uintptr_t start, uintptr_t end, int advice)
+{
+	return tract__sys_madvise((void *)start, end - start, advice);
+}
+
 /*
  * EAGAIN has been retried, with pauses.  Where the map is full it is so for
  * ever, and callers go round until it goes away: they are told what is meant.
  */
-static int advise_kernel(uintptr_t start, uintptr_t end, int advice)
+static int give_up(int ret, int advice)
 {
-	int ret = tract__sys_madvise((void *)start, end - start, advice);
-
-	if (ret == -EAGAIN && changes_map(advice)) {
-		vm_count(COUNT_GAVE_UP);
-		ret = -ENOMEM;
-	}
-	return ret;
+	if (ret != -EAGAIN || !is_repeated(advice))
+		return ret;
+	vm_count(COUNT_GAVE_UP);
+	return -ENOMEM;
 }
 
 /* Has the range no pages, so far as can be told at a moderate price? */
@@ -182,7 +189,8 @@ static int advise_guards(uintptr_t start, uintptr_t end, uint8_t state,
 
 /*
  * MADV_FREE may lose contents at once: in reservations there is no later, marked
- * parts of them included.
+ * parts of them included.  It cannot become an offer: a write alone takes the
+ * page back, and a purge map does not see that.
  */
 static int discard(uintptr_t start, uintptr_t end, uint8_t state, int advice)
 {
@@ -256,7 +264,8 @@ long tract__vm_madvise(void *addr, size_t length, int advice)
 
 	if (!vm_valid(start, length) || end > PAGES_END ||
 	    !tract__pages_any(start, end))
-		return advise_kernel(start, start + length, advice);
+		return give_up(advise_kernel(start, start + length, advice),
+			       advice);
 	if (advice == MADV_DONTDUMP)
 		idle = was_decommitted(start, end);
 	for (at = start; !ret && at < end; at = next) {
@@ -277,5 +286,5 @@ long tract__vm_madvise(void *addr, size_t length, int advice)
 		decommitted.start = start;
 		decommitted.end = end;
 	}
-	return ret;
+	return give_up(ret, advice);
 }
