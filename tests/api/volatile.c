@@ -111,6 +111,46 @@ static void trimmed(void *(*alloc)(size_t size), const char *what)
 	free(p);
 }
 
+#define ZEROED_KIB (32 << 10)
+/* Of memory that need not be touched, for what else there is to touch. */
+#define ZEROED_TOUCH_KIB 512
+
+static void dirty_and_free(void)
+{
+	unsigned char *p = malloc((size_t)ZEROED_KIB << 10);
+
+	memset(p, 8, (size_t)ZEROED_KIB << 10);
+	free(p);
+}
+
+/* What is known to be zero is not written to. */
+static void zeroed(const char *what)
+{
+	long grown = tap_rss();
+	unsigned char *p = calloc(1, (size_t)ZEROED_KIB << 10);
+
+	grown = tap_rss() - grown;
+	tap_ok(grown < ZEROED_TOUCH_KIB, "%s: calloc of %d KiB touches %ld",
+	       what, ZEROED_KIB, grown);
+	tap_ok(all_are(p, (size_t)ZEROED_KIB << 10, 0), "%s: it is zero", what);
+	free(p);
+}
+
+/* Nothing is known to be zero there, whatever was before the fork. */
+static void zeroed_in_child(void)
+{
+	int status = -1;
+	pid_t pid = fork();
+
+	if (!pid) {
+		unsigned char *p = calloc(1, (size_t)ZEROED_KIB << 10);
+
+		_exit(!all_are(p, (size_t)ZEROED_KIB << 10, 0));
+	}
+	waitpid(pid, &status, 0);
+	tap_ok(!status, "calloc in a child is zero: %#x", status);
+}
+
 /* Goes by itself, or at anybody's next call. */
 static void aged(void)
 {
@@ -121,6 +161,8 @@ static void aged(void)
 	memset(q, 3, 4 * UNIT);
 	offer(p, 4 * UNIT);
 	offer(q, 4 * UNIT);
+	dirty_and_free();
+	zeroed_in_child();
 	for (i = 0; i < 4; i++) {
 		process_sleep(1);
 		free(malloc(100));
@@ -131,6 +173,7 @@ static void aged(void)
 	       "after 4 s an ordinary block is purged: %d", ordinary);
 	tap_ok(cached == TRACT_INTACT && all_are(q, 4 * UNIT, 3),
 	       "after 4 s a cache is intact: %d", cached);
+	zeroed("after 4 s");
 	free(p);
 	free(q);
 }
@@ -291,6 +334,10 @@ int main(int argc, char **argv)
 	trimmed(cache_alloc, "cache");
 	resized();
 	forked();
+	dirty_and_free();
+	malloc_trim(0);
+	zeroed("trimmed");
+	zeroed_in_child();
 	threads();
 	aged();
 	return tap_done();
