@@ -116,7 +116,8 @@ static void race(unsigned int flags)
 		one_round();
 	t_note("%lu rounds: %lu units intact, %lu purged, %lu met PURGING",
 	       rounds, intact, purged, met);
-	CHECK(intact && purged, "it was no race");
+	/* On a slow machine the module may always be the first, but not alone. */
+	CHECK(purged && (intact || met), "it was no race");
 	t_unmap(&res);
 	t_unmap_map(&map);
 }
