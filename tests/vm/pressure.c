@@ -159,6 +159,11 @@ static void cache_offered(double end)
 		t_offer(&map, u);
 	}
 	st = t_process_stats();
+	if (is_mode("never")) {
+		/* Else nothing was short, and nothing was tested. */
+		CHECK(st.out_purged_pressure_bytes > 0, "nothing was purged");
+		CHECK_EQ(st.out_purged_age_bytes, 0, "purged by age");
+	}
 	t_note("purged by pressure %llu MiB, by age %llu MiB, %llu sweeps",
 	       st.out_purged_pressure_bytes / MIB,
 	       st.out_purged_age_bytes / MIB, st.out_sweeps);
