@@ -189,5 +189,24 @@ START_TEST(the_nearest_gap_is_found)
 }
 END_TEST
 
+START_TEST(a_line_of_the_map_is_read)
+{
+	struct maps_line line;
+
+	must(tract__maps_parse("7f0000000000-7f0000100000 r-xp 0000a000 fe:1f "
+			       "1234567890123 /lib/y 99",
+			       &line));
+	must(line.start == 0x7f0000000000 && line.end == 0x7f0000100000);
+	must(line.inode == 1234567890123);
+	must(tract__maps_parse("00510000-00600000 rw-p 00000000 00:00 0 ",
+			       &line));
+	must(line.start == 0x510000 && line.end == 0x600000 && !line.inode);
+	must(!tract__maps_parse("", &line));
+	must(!tract__maps_parse("510000", &line));
+	must(!tract__maps_parse("510000-600000", &line));
+	must(!tract__maps_parse("510000-600000 rw-p 0 00:00", &line));
+}
+END_TEST
+
 SUITE_MAIN("vm tables", pages_are_what_was_set, holes_are_what_an_array_says,
-	   the_nearest_gap_is_found)
+	   the_nearest_gap_is_found, a_line_of_the_map_is_read)
