@@ -120,6 +120,12 @@ void tract__heap_fork_prepare(void);
 void tract__heap_fork_parent(void);
 void tract__heap_fork_child(void);
 
+/* Is @heap the span's owner, and the span untouched? */
+static inline bool heap_owns(const struct heap *heap, const struct span *span)
+{
+	return word_equals(&span->owner, (uintptr_t)heap);
+}
+
 /* Takes a block of @word, which is the bin's and not 0. */
 static inline void *bin_take(struct bin *bin, uint64_t word)
 {

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "arena.h"
+#include "fast.h"
 #include "free.h"
 #include "hardened.h"
 #include "heap.h"
@@ -68,7 +69,7 @@ static cold void *malloc_class_again(unsigned int class)
 	return p ? p : fail();
 }
 
-static noinline void *malloc_slow(size_t size)
+noinline void *tract__malloc_slow(size_t size)
 {
 	unsigned int class = size_class_of(size);
 	void *p = tract__heap_alloc_slow(class);
@@ -82,11 +83,11 @@ static inline void *malloc_class(unsigned int class)
 	uint64_t word = read_once(bin->word);
 
 	if (unlikely(!word))
-		return malloc_slow(tract__class_size[class]);
+		return tract__malloc_slow(tract__class_size[class]);
 	return bin_take(bin, word);
 }
 
-static noinline void *malloc_medium(size_t size)
+noinline void *tract__malloc_medium(size_t size)
 {
 	size_t zero_from;
 
@@ -97,34 +98,22 @@ static noinline void *malloc_medium(size_t size)
 
 void *tract__malloc(size_t size)
 {
-	struct bin *bin;
-	uint64_t word;
-
-	if (unlikely(size > CLASS_TABLE_MAX))
-		return malloc_medium(size);
-	bin = tract__thread_heap->small_bins[(size + 15) / 16];
-	word = read_once(bin->word);
-	if (unlikely(!word))
-		return malloc_slow(size);
-	return bin_take(bin, word);
+	return fast_malloc(size);
 }
 
-/*
- * Does not return, but must not say so: a call that does not return needs a
- * stack frame in its caller, a tail call does not.
- */
-static __attribute__((__noipa__, __cold__)) void free_twice(const void *p)
+void tract__free_twice(const struct span *span, uint64_t index)
 {
-	tract__report_corruption("double free", p);
+	tract__report_corruption("double free",
+				 span->base + index * span->block_size);
 }
 
 /*
  * No block of @span starts at @p.  Where it lay in a region that was given back
  * since, and its headers serve another now, that says nothing: the map decides.
  */
-static __attribute__((__noipa__, __cold__)) void free_misfit(struct span *span,
-							     void *p)
+void tract__free_misfit(struct span *span, uint64_t index)
 {
+	void *p = span->base + span_offset(span, index);
 	struct span *other = pagemap_find(p);
 
 	if (other == span)
@@ -132,40 +121,10 @@ static __attribute__((__noipa__, __cold__)) void free_misfit(struct span *span,
 	tract__free_now(other, p);
 }
 
-/* Of a span whose owner word is the caller's heap, untouched. */
-static inline void free_own(struct span *span, void *p)
-{
-	uint64_t index = span_index(span, p);
-	uint64_t *at, word;
-
-	if (caught(index >= span->block_count)) {
-		free_misfit(span, p);
-		return;
-	}
-	at = &span->free_bits[index / 64];
-	word = read_once(at);
-	if (caught(bit_test_and_set(&word, index))) {
-		free_twice(p);
-		return;
-	}
-	write_once(at, word);
-	/*
-	 * Release: who sees the count (and may retire the span for it) sees the
-	 * bit as well.  The span is not ours any more after this.
-	 */
-	if (unlikely(count_down(&span->countdown)))
-		tract__free_event(span);
-}
-
-static inline bool is_own(const struct span *span, const struct heap *heap)
-{
-	return read_once(&span->owner) == (uintptr_t)heap;
-}
-
 void tract__free_now(struct span *span, void *p)
 {
-	if (is_own(span, tract__thread_heap))
-		free_own(span, p);
+	if (heap_owns(tract__thread_heap, span))
+		fast_free_own(span, p);
 	else if (span->kind == SPAN_SMALL)
 		tract__free_small_slow(span, p);
 	else if (span->kind == SPAN_LARGE)
@@ -174,8 +133,7 @@ void tract__free_now(struct span *span, void *p)
 		tract__report_corruption("invalid free", p);
 }
 
-/* What lies in another region, belongs to others, is large, or is no block. */
-static noinline void free_by_pagemap(void *p)
+noinline void tract__free_by_pagemap(void *p)
 {
 	struct span *span = pagemap_find(p);
 
@@ -187,36 +145,18 @@ static noinline void free_by_pagemap(void *p)
 		tract__free_now(span, p);
 }
 
-/*
- * Of a small span's first unit if it has an owner, and if the headers still serve
- * that region; else there is the map.
- */
-static noinline void free_not_own(void *p, struct span *span)
+noinline void tract__free_not_own(void *p, struct span *span)
 {
 	if (span_owner(span) &&
 	    (uintptr_t)p - (uintptr_t)span->base < UNIT_SIZE)
 		tract__free_small_slow(span, p);
 	else
-		free_by_pagemap(p);
+		tract__free_by_pagemap(p);
 }
 
 void tract__free(void *p)
 {
-	struct heap *heap = tract__thread_heap;
-	uintptr_t offset = (uintptr_t)p - heap->region_base;
-	struct span *span;
-
-	if (unlikely(offset >= heap->region_length)) {
-		free_by_pagemap(p);
-		return;
-	}
-	/* Beyond a run's first unit the headers have no owner. */
-	span = heap->region_spans + offset / UNIT_SIZE;
-	if (unlikely(!is_own(span, heap))) {
-		free_not_own(p, span);
-		return;
-	}
-	free_own(span, p);
+	fast_free(p);
 }
 
 void *tract__calloc(size_t count, size_t size)

@@ -10,6 +10,7 @@
 
 #include "../include/tract.h"
 #include "backend.h"
+#include "fast.h"
 #include "init.h"
 #include "large.h"
 #include "malloc.h"
@@ -26,12 +27,12 @@ void free_aligned_sized(void *p, size_t align, size_t size);
 
 EXPORT void *malloc(size_t size)
 {
-	return tract__malloc(size);
+	return fast_malloc(size);
 }
 
 EXPORT void free(void *p)
 {
-	tract__free(p);
+	fast_free(p);
 }
 
 EXPORT void *calloc(size_t count, size_t size)

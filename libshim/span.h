@@ -121,6 +121,15 @@ static inline uint64_t span_index(const struct span *span, const void *p)
 	return q >> shift | q << (-shift & 63);
 }
 
+/* The offset from the span's start of which span_index() made @index. */
+static inline uint64_t span_offset(const struct span *span, uint64_t index)
+{
+	unsigned int shift = span->shift;
+
+	return (index << shift | index >> (-shift & 63)) *
+	       (span->block_size >> shift);
+}
+
 /* Inverse of an odd number modulo 2^64; each step doubles the correct bits. */
 static inline uint64_t odd_inverse(uint64_t odd)
 {

@@ -83,6 +83,7 @@ START_TEST(index_tells_starts_of_blocks_from_all_else)
 				must(index == at / span.block_size);
 			else
 				must(index >= span.block_count);
+			must(span_offset(&span, index) == at);
 		}
 	}
 }
@@ -99,9 +100,11 @@ START_TEST(index_refuses_pointers_from_anywhere)
 		for (int i = 0; i < 100000; i++) {
 			uintptr_t p = (uintptr_t)random_next();
 
-			if (p - (uintptr_t)base < end)
-				continue;
-			must(span_index(&span, (void *)p) >= span.block_count);
+			uint64_t index = span_index(&span, (void *)p);
+
+			must(span_offset(&span, index) == p - (uintptr_t)base);
+			must(index >= span.block_count ||
+			     p - (uintptr_t)base < end);
 		}
 		/* A valid address with a bit too many. */
 		for (int bit = 19; bit < 64; bit++)

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The short ways through malloc() and free(): no lock, no call, no division.
+ * Inline, so that what the library exports is this and not a jump to it.
+ */
+#ifndef TRACT_FAST_H
+#define TRACT_FAST_H
+
+#include "bitops.h"
+#include "free.h"
+#include "heap.h"
+#include "report.h"
+
+/* The bin has no block left, or there is none yet. */
+void *tract__malloc_slow(size_t size);
+
+/* More than CLASS_TABLE_MAX. */
+void *tract__malloc_medium(size_t size);
+
+/* What lies in another region, belongs to others, is large, or is no block. */
+void tract__free_by_pagemap(void *p);
+
+/*
+ * Of a small span's first unit if it has an owner, and if the headers still serve
+ * that region; else there is the map.
+ */
+void tract__free_not_own(void *p, struct span *span);
+
+/*
+ * Neither says that it does not return: a call that does not return needs a
+ * stack frame in its caller, a tail call does not.
+ */
+__attribute__((__noipa__, __cold__)) void
+tract__free_twice(const struct span *span, uint64_t index);
+__attribute__((__noipa__, __cold__)) void tract__free_misfit(struct span *span,
+							     uint64_t index);
+
+static inline void *fast_malloc(size_t size)
+{
+	struct bin *bin;
+	uint64_t word;
+
+	if (unlikely(size > CLASS_TABLE_MAX))
+		return tract__malloc_medium(size);
+	bin = tract__thread_heap->small_bins[(size + 15) / 16];
+	word = read_once(bin->word);
+	if (unlikely(!word))
+		return tract__malloc_slow(size);
+	return bin_take(bin, word);
+}
+
+/* Of a span whose owner word is the caller's heap, untouched. */
+static inline void fast_free_own(struct span *span, void *p)
+{
+	uint64_t index = span_index(span, p);
+	uint64_t *at, word;
+
+	if (caught(index >= span->block_count)) {
+		tract__free_misfit(span, index);
+		return;
+	}
+	at = &span->free_bits[index / 64];
+	word = read_once(at);
+	if (caught(bit_test_and_set(&word, index))) {
+		tract__free_twice(span, index);
+		return;
+	}
+	write_once(at, word);
+	/*
+	 * Release: who sees the count (and may retire the span for it) sees the
+	 * bit as well.  The span is not ours any more after this.
+	 */
+	if (unlikely(count_down(&span->countdown)))
+		tract__free_event(span);
+}
+
+static inline void fast_free(void *p)
+{
+	struct heap *heap = tract__thread_heap;
+	uintptr_t offset = (uintptr_t)p - heap->region_base;
+	struct span *span;
+
+	if (unlikely(offset >= heap->region_length)) {
+		tract__free_by_pagemap(p);
+		return;
+	}
+	/* Beyond a run's first unit the headers have no owner. */
+	span = heap->region_spans + offset / UNIT_SIZE;
+	if (unlikely(!heap_owns(heap, span))) {
+		tract__free_not_own(p, span);
+		return;
+	}
+	fast_free_own(span, p);
+}
+
+#endif
