@@ -258,6 +258,37 @@ static void test_free(void)
 	munmap(p, pages * PAGE);
 }
 
+/* Pages that were read, or lie beside what was written, have no contents. */
+static void test_guards_beside(void)
+{
+	size_t pages = 4096, i, bad = 0;
+	char *p = map(pages);
+	long before = process_vmas(), after;
+
+	for (i = 0; i < pages; i += 8) {
+		p[i * PAGE] = 1;
+		bad += peek(p + (i + 3) * PAGE) != 0;
+	}
+	for (i = 0; i < pages; i += 8)
+		bad += mprotect(p + (i + 1) * PAGE, PAGE, PROT_NONE) ||
+		       mprotect(p + (i + 3) * PAGE, PAGE, PROT_NONE);
+	after = process_vmas();
+	if (preloaded && holes_fault)
+		tap_ok(after <= before + 2,
+		       "mappings %ld, before %ld, beside pages written", after,
+		       before);
+	else
+		tap_ok(after > before + 1000, "mappings %ld, before %ld", after,
+		       before);
+	for (i = 0; i < pages; i += 8)
+		bad += peek(p + i * PAGE) != 1 ||
+		       peek(p + (i + 1) * PAGE) != FAULT ||
+		       peek(p + (i + 2) * PAGE) != 0 ||
+		       peek(p + (i + 3) * PAGE) != FAULT;
+	tap_ok(!bad, "each faults, and what was written is there");
+	munmap(p, pages * PAGE);
+}
+
 /* madvise() that is EAGAIN, again and again, as allocators repeat it. */
 static int repeat(void *p, size_t length, int advice)
 {
@@ -319,6 +350,7 @@ int main(int argc, char **argv)
 	test_holes();
 	test_guards();
 	test_free();
+	test_guards_beside();
 	test_storm();
 	return tap_done();
 }
