@@ -92,6 +92,29 @@ bool tract_page_state_test(struct tract_page_state *state,
 	return !mtree_empty(tree) && mtree_load(tree, page);
 }
 
+/*
+ * Is @bit clear for @page?  Then @clear, a range about it, is cut down to pages of
+ * which the same is true.  (Beside a change: was true or will be, for each.)
+ */
+bool tract_page_state_is_clear(struct tract_page_state *state,
+			       enum tract_page_bit bit, unsigned long page,
+			       struct tract_page_range *clear)
+{
+	MA_STATE(mas, &state->bits[bit], page, page);
+	bool set;
+
+	if (mtree_empty(&state->bits[bit]))
+		return true;
+	rcu_read_lock();
+	set = mas_walk(&mas);
+	rcu_read_unlock();
+	if (set)
+		return false;
+	clear->first = max(clear->first, mas.index);
+	clear->last = min(clear->last, mas.last);
+	return true;
+}
+
 /* The first range of pages with @bit that ends at @from or later. */
 bool tract_page_state_next(struct tract_page_state *state,
 			   enum tract_page_bit bit, unsigned long from,

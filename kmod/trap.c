@@ -4,7 +4,7 @@
  *
  * A fault on a committed page gets a zero page: to write, one of ours for the
  * kernel to copy; to read, the one that everybody reads.  What the process then
- * has is ordinary anonymous memory.
+ * has is ordinary anonymous memory.  (What else a write maps: trap_around.c.)
  *
  * A fault looks the state up and acts on it later, when it puts the page into
  * the page table, which is after ->fault() has returned.  Between the two GUARD
@@ -83,6 +83,7 @@ void tract_trap_wait_faults(void)
 
 static vm_fault_t trap_fault(struct vm_fault *vmf)
 {
+	struct tract_page_range pages = tract_trap_window(vmf);
 	struct folio *gate = lock_gate();
 	struct tract_page_state *state;
 	vm_fault_t ret = VM_FAULT_SIGSEGV;
@@ -93,10 +94,13 @@ static vm_fault_t trap_fault(struct vm_fault *vmf)
 	 */
 	smp_mb__after_atomic();
 	state = tract_trap_state(vmf->vma);
-	if (tract_page_state_test(state, TRACT_PAGE_GUARD, vmf->pgoff) ||
-	    tract_page_state_test(state, TRACT_PAGE_UNCOMMITTED, vmf->pgoff))
+	if (!tract_page_state_is_clear(state, TRACT_PAGE_GUARD, vmf->pgoff,
+				       &pages) ||
+	    !tract_page_state_is_clear(state, TRACT_PAGE_UNCOMMITTED,
+				       vmf->pgoff, &pages))
 		goto leave;
 	if (vmf->flags & FAULT_FLAG_WRITE) {
+		tract_trap_map_around(vmf, &pages);
 		folio_get(gate);
 		vmf->page = folio_page(gate, 0);
 		return VM_FAULT_LOCKED;

@@ -277,6 +277,38 @@ static void dodump(void)
 	unlink(CORE);
 }
 
+/*
+ * Zero pages that a write has mapped around it (traparound.c): not in the core,
+ * be they nodump pages or not.
+ */
+static void beside(void)
+{
+	const size_t step = 8 * PAGE;
+	struct stat sb = { 0 };
+	pid_t pid = t_fork();
+
+	if (!pid) {
+		res = t_reserve(4 * LENGTH, TRACT_RESERVE_TRAP);
+		for (size_t i = 0; i < 4 * LENGTH; i += step)
+			res.addr[i] = 1;
+		CHECK(t_resident(res.addr, 4 * LENGTH) >
+			      (long)(2 * LENGTH / PAGE),
+		      "%ld pages mapped", t_resident(res.addr, 4 * LENGTH));
+		if (t_op(TRACT_OP_NODUMP, res.id, step + PAGE, PAGE))
+			t_die("NODUMP");
+		die();
+	}
+	check_died(pid);
+	CHECK(!stat(CORE, &sb), "no core");
+	t_note("%lld KiB on disk", (long long)sb.st_blocks / 2);
+	CHECK(sb.st_size > (off_t)(4 * LENGTH), "core of %lld bytes",
+	      (long long)sb.st_size);
+	/* One page in eight, and the rest of the process. */
+	CHECK(sb.st_blocks * 512 < (off_t)LENGTH, "%lld KiB on disk",
+	      (long long)sb.st_blocks / 2);
+	unlink(CORE);
+}
+
 static void sparse(void)
 {
 	/* Every page is walked: less of them where that takes minutes. */
@@ -371,6 +403,7 @@ int main(void)
 	RUN(child_of_owner);
 	RUN(shared_mm);
 	RUN(dodump);
+	RUN(beside);
 	RUN(sparse);
 	if (access("/usr/bin/gdb", X_OK))
 		SKIP(gdb_reads_it, "no gdb");

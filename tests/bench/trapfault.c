@@ -6,9 +6,10 @@
  *
  *   trapfault [faults|ops|stacks] [COUNT]
  *
- * faults: nanoseconds a page to write to it, or to read it, for the first time:
- * in private anonymous memory without huge pages, in a plain and in a trapped
- * reservation, and in a trapped one with a guard after every page.
+ * faults: nanoseconds a page to write to it for the first time, to drop it then,
+ * and to read it for the first time: in private anonymous memory without huge
+ * pages, in a plain and in a trapped reservation, in these with one page in 2, 4
+ * and 16 touched, and in a trapped one with a guard after every page.
  *
  * ops: nanoseconds an operation on a page, one a call and 1024 a call.
  *
@@ -60,39 +61,61 @@ static double touch_pages(volatile char *at, size_t count, size_t step,
 	return (now_ns() - start) / count;
 }
 
+static double drop_pages(char *at, size_t count, size_t step)
+{
+	double start = now_ns();
+
+	if (madvise(at, count * step, MADV_DONTNEED))
+		t_die("MADV_DONTNEED: %s", strerror(errno));
+	return (now_ns() - start) / count;
+}
+
 /* Twice: the first turn makes the page tables, the second is what counts. */
 static void fault_line(const char *name, char *at, size_t count, size_t step)
 {
-	double ns[2];
+	double ns[2], dropped;
 
 	for (int write = 0; write < 2; write++) {
 		touch_pages(at, count, step, true);
-		if (madvise(at, count * step, MADV_DONTNEED))
-			t_die("MADV_DONTNEED: %s", strerror(errno));
+		drop_pages(at, count, step);
 		ns[write] = touch_pages(at, count, step, write);
-		madvise(at, count * step, MADV_DONTNEED);
+		dropped = drop_pages(at, count, step);
 	}
-	t_print("%-28s %8.0f %8.0f\n", name, ns[1], ns[0]);
+	t_print("%-28s %8.0f %8.0f %8.0f\n", name, ns[1], dropped, ns[0]);
+}
+
+/* Every page, and pages ever further apart. */
+static void fault_lines(const char *name, char *at, size_t count)
+{
+	static const size_t steps[] = { 1, 2, 4, 16 };
+	char line[64];
+
+	for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
+		snprintf(line, sizeof(line), "%s, 1 page in %zu", name,
+			 steps[i]);
+		fault_line(i ? line : name, at, count, steps[i] * PAGE);
+	}
 }
 
 static void faults(size_t count)
 {
-	const size_t length = 2 * count * PAGE;
+	const size_t length = 16 * count * PAGE;
 	struct t_res res;
 	char *at = map(length);
 
-	t_print("%-28s %8s %8s\n", "ns a fault", "write", "read");
-	fault_line("anonymous", at, count, PAGE);
+	t_print("%-28s %8s %8s %8s\n", "ns a page", "write", "drop", "read");
+	touch_pages(at, count, PAGE, true);
+	fault_lines("anonymous", at, count);
 	munmap(at, length);
 	res = t_reserve(length, TRACT_RESERVE_NOHUGE);
-	fault_line("plain reservation", res.addr, count, PAGE);
+	fault_line("plain", res.addr, count, PAGE);
 	t_unmap(&res);
 	res = t_reserve(length, TRACT_RESERVE_TRAP);
-	fault_line("trapped reservation", res.addr, count, PAGE);
+	fault_lines("trapped", res.addr, count);
 	for (size_t i = 0; i < count; i++)
 		if (t_op(TRACT_OP_GUARD, res.id, (2 * i + 1) * PAGE, PAGE))
 			t_die("GUARD");
-	fault_line("trapped, a guard beside each", res.addr, count, 2 * PAGE);
+	fault_line("trapped, guards between", res.addr, count, 2 * PAGE);
 	t_unmap(&res);
 }
 

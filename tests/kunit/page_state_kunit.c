@@ -53,6 +53,11 @@ static void page_state_is_clear_at_first(struct kunit *test)
 				   tract_page_state_test(state, bit, 1UL << 52));
 		KUNIT_EXPECT_FALSE(test, tract_page_state_next(state, bit, 0,
 							       &range));
+		range = (struct tract_page_range){ 3, 1UL << 52 };
+		KUNIT_EXPECT_TRUE(test, tract_page_state_is_clear(state, bit, 9,
+								  &range));
+		KUNIT_EXPECT_EQ(test, range.first, 3);
+		KUNIT_EXPECT_EQ(test, range.last, 1UL << 52);
 	}
 	KUNIT_EXPECT_EQ(test, state->ranges, 0);
 	KUNIT_EXPECT_EQ(test, change(state, TRACT_PAGE_GUARD, false, 0, 9), 0);
@@ -135,6 +140,25 @@ static unsigned long model_ranges(const u8 *model)
 	return n;
 }
 
+/* What is clear about a page reaches no further than in the model, if as far. */
+static bool clear_equals_model(struct tract_page_state *state, const u8 *model,
+			       enum tract_page_bit bit, int page)
+{
+	struct tract_page_range clear = { max(page - 7, 0),
+					  min(page + 7, PAGES - 1) };
+	unsigned long i;
+
+	if (tract_page_state_is_clear(state, bit, page, &clear) ==
+	    (model[page] >> bit & 1))
+		return false;
+	if (model[page] >> bit & 1)
+		return true;
+	for (i = clear.first; i <= clear.last; i++)
+		if (model[i] >> bit & 1)
+			return false;
+	return clear.first <= page && page <= clear.last;
+}
+
 static bool equals_model(struct tract_page_state *state, const u8 *model)
 {
 	int bit, i;
@@ -142,7 +166,8 @@ static bool equals_model(struct tract_page_state *state, const u8 *model)
 	for (bit = 0; bit < TRACT_PAGE_BITS; bit++)
 		for (i = 0; i < PAGES; i++)
 			if (tract_page_state_test(state, bit, i) !=
-			    (model[i] >> bit & 1))
+				    (model[i] >> bit & 1) ||
+			    !clear_equals_model(state, model, bit, i))
 				return false;
 	return state->ranges == model_ranges(model);
 }
