@@ -9,6 +9,7 @@
 #   make bench-acceptance   what was asked of the allocator, figure by figure
 #   make bench-publish   puts that report into docs/bench/ and README.md
 #   make bench-vm   the decommit benchmark, on stock kernels in VMs
+#   make bench-purge   what purge maps cost, and where memory is short, in VMs
 #   make install    libraries, tractctl, header, man pages under PREFIX
 #
 # Nothing here needs root or touches the running kernel.
@@ -70,7 +71,8 @@ ASAN_FLAGS := -fsanitize=address,undefined -fno-sanitize-recover=all \
 # The one fence orders counts of which a stale one does no harm.
 TSAN_FLAGS := -fsanitize=thread -Wno-tsan
 
-.PHONY: all module check lint bench bench-build bench-publish bench-vm install clean
+.PHONY: all module check lint bench bench-build bench-publish bench-vm bench-purge
+.PHONY: install clean
 .PHONY: tests bench-larson bench-acceptance
 
 all: $(O)/libtract.so $(O)/libtract-vm.so $(O)/tractctl
@@ -188,6 +190,10 @@ bench-publish:
 
 bench-vm: $(O)/tests/bench/bmalloc
 	tests/bench/bmalloc_report
+
+bench-purge: all $(O)/tests/bench/offers $(O)/tests/vm/pressure
+	tests/bench/offers_report
+	tests/bench/pressure_report
 
 install: all
 	install -D -m 755 $(O)/libtract.so $(DESTDIR)$(PREFIX)/lib/libtract.so
