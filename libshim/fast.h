@@ -42,7 +42,7 @@ static inline void *fast_malloc(size_t size)
 
 	if (unlikely(size > CLASS_TABLE_MAX))
 		return tract__malloc_medium(size);
-	bin = tract__thread_heap->small_bins[(size + 15) / 16];
+	bin = heap_small_bin(tract__thread_heap, size);
 	word = read_once(bin->word);
 	if (unlikely(!word))
 		return tract__malloc_slow(size);

@@ -28,8 +28,7 @@ uint64_t tract__no_blocks;
 		EMPTY_BIN, EMPTY_BIN
 
 struct heap tract__empty_heap = {
-	.small_bins = { [0 ... CLASS_TABLE_MAX / 16] =
-				&tract__empty_heap.bins[0] },
+	.small_bins = { [0 ... CLASS_TABLE_MAX / 16] = EMPTY_BIN },
 	.bins = { EMPTY_BINS_8, EMPTY_BINS_8, EMPTY_BINS_8, EMPTY_BINS_8,
 		  EMPTY_BINS_8, EMPTY_BINS_8, EMPTY_BINS_8, EMPTY_BINS_8,
 		  EMPTY_BINS_8 },
@@ -55,10 +54,9 @@ static void heap_init(struct heap *heap)
 	for (unsigned int class = 0; class < CLASS_COUNT; class ++) {
 		heap->bins[class] = (struct bin)EMPTY_BIN;
 		heap->bins[class].block_size = tract__class_size[class];
+		heap_copy_bin(heap, class);
 		list_init(&heap->partial[class]);
 	}
-	for (size_t i = 0; i < ARRAY_SIZE(heap->small_bins); i++)
-		heap->small_bins[i] = &heap->bins[tract__class_table[i]];
 	list_init(&heap->full);
 	list_init(&heap->ready);
 	list_init(&heap->node);
@@ -94,6 +92,7 @@ static void orphan_heap(struct heap *heap)
 
 			bin->span = NULL;
 			bin->word = &tract__no_blocks;
+			heap_copy_bin(heap, class);
 			list_init(&span->node);
 			orphan_span(span);
 		}

@@ -52,8 +52,11 @@ struct heap {
 	uintptr_t region_base;
 	size_t region_length;
 	struct span *region_spans;
-	/* By 16 bytes of the request; bins[] by class has the larger ones. */
-	struct bin *small_bins[CLASS_TABLE_MAX / 16 + 1];
+	/*
+	 * By class; and copies by 16 bytes of the request, so that a malloc has
+	 * its bin without asking for its class.
+	 */
+	struct bin small_bins[CLASS_TABLE_MAX / 16 + 1];
 	struct bin bins[CLASS_COUNT];
 	struct batch batches[CLASS_COUNT];
 	uint64_t batches_open[(CLASS_COUNT + 63) / 64]; /* those with bits */
@@ -119,6 +122,25 @@ void tract__heap_harden(void);
 void tract__heap_fork_prepare(void);
 void tract__heap_fork_parent(void);
 void tract__heap_fork_child(void);
+
+/* The bin for a request of up to CLASS_TABLE_MAX. */
+static inline struct bin *heap_small_bin(struct heap *heap, size_t size)
+{
+	_Static_assert(sizeof(struct bin) == 2 * 16, "an address in one step");
+	return (struct bin *)((char *)heap->small_bins +
+			      ((size + 15) & ~(size_t)15) * 2);
+}
+
+/* To be called after each change of a bin. */
+static inline void heap_copy_bin(struct heap *heap, unsigned int class)
+{
+	size_t size = class ? tract__class_size[class - 1] + 1 : 0;
+
+	if (tract__class_size[class] > CLASS_TABLE_MAX)
+		return;
+	for (; size <= tract__class_size[class]; size += 16)
+		*heap_small_bin(heap, size) = heap->bins[class];
+}
 
 /* Is @heap the span's owner, and the span untouched? */
 static inline bool heap_owns(const struct heap *heap, const struct span *span)
