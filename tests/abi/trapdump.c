@@ -291,8 +291,7 @@ static void beside(void)
 		res = t_reserve(4 * LENGTH, TRACT_RESERVE_TRAP);
 		for (size_t i = 0; i < 4 * LENGTH; i += step)
 			res.addr[i] = 1;
-		CHECK(t_resident(res.addr, 4 * LENGTH) >
-			      (long)(2 * LENGTH / PAGE),
+		CHECK(t_resident(res.addr, 4 * LENGTH) > (long)(LENGTH / PAGE),
 		      "%ld pages mapped", t_resident(res.addr, 4 * LENGTH));
 		if (t_op(TRACT_OP_NODUMP, res.id, step + PAGE, PAGE))
 			t_die("NODUMP");
