@@ -232,9 +232,10 @@ void tract_stack_pool_destroy(struct tract_stack_pool *pool);
  * malloc_trim(0), and otherwise stays.
  *
  * A part is what the two functions take: it starts in a block of more than
- * 32 KiB from any function of the malloc family or from tract_cache_alloc(), at
- * a multiple of TRACT_UNIT_SIZE, as such blocks do; its length is a multiple of
- * that too, unless it ends with the block, which then takes along the rest of
+ * 160 KiB from any function of the malloc family, or of any size from
+ * tract_cache_alloc() or aligned to TRACT_UNIT_SIZE by aligned_alloc(), at a
+ * multiple of TRACT_UNIT_SIZE, as such blocks do; its length is a multiple of that
+ * too, unless it ends with the block, which then takes along the rest of
  * its last unit.
  *
  * A part that is offered must be neither read nor written; it may be offered

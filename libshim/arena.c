@@ -64,6 +64,50 @@ static void count_given(size_t units)
 	tract__arena.used_units -= units;
 }
 
+/*
+ * Units that the program may grow by however small it is, and the part of what it
+ * has, before it is looked what could be given up instead.  Only growth beyond all
+ * that was before counts: there are few such looks in a program's life.
+ */
+#define GROWTH_MIN 16
+#define GROWTH_FRACTION 16
+
+/* Units that have pages, or nearly so. */
+static size_t resident_units(void)
+{
+	size_t spared = read_once(&tract__arena.spared_pages) / UNIT_PAGES;
+	size_t units = tract__arena.used_units;
+
+	for (unsigned int r = 0; r < tract__arena.region_count; r++)
+		units += region_intact(&tract__arena.regions[r]);
+	return units > spared ? units - spared : 0;
+}
+
+/*
+ * Small spans that take new memory while old is free do so for want of pages that
+ * they have already, elsewhere: as much of what is free goes.  Large blocks need
+ * runs of a length, and will want the free ones back.
+ */
+static void note_growth(enum span_kind kind)
+{
+	size_t units = resident_units();
+	size_t step = GROWTH_MIN + units / GROWTH_FRACTION;
+
+	if (likely(units <= tract__arena.most_units))
+		return;
+	tract__arena.most_units = units + step;
+	if (kind == SPAN_SMALL)
+		tract__purge_owe(step);
+	write_once(&tract__arena.growths, tract__arena.growths + 1);
+}
+
+void tract__arena_note_growth(void)
+{
+	arena_lock();
+	note_growth(SPAN_SMALL);
+	arena_unlock();
+}
+
 /* There is no run for that many units: address space is had, or found again. */
 static cold struct span *make_room(enum pool pool, size_t units, size_t align,
 				   bool *busy)
@@ -131,6 +175,8 @@ static struct span *alloc_run(enum pool pool, size_t units, size_t spare,
 	if (likely(span)) {
 		span->kind = (uint8_t)kind;
 		count_taken(span->units);
+		if (span->dirty_units < span->units)
+			note_growth(kind);
 		tract__arena.allocated++;
 	}
 	return span;
@@ -161,7 +207,7 @@ struct span *tract__arena_alloc_cache(size_t units)
 
 struct span *tract__arena_alloc_small(size_t units, unsigned int words)
 {
-	unsigned int bitmaps = tract__options.hardened ? 3 : 2;
+	uint16_t bitmaps = tract__options.hardened ? 3 : 2;
 	struct span *span = NULL;
 	uint64_t *bits;
 

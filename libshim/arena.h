@@ -27,6 +27,9 @@
  */
 struct span *tract__arena_alloc(size_t units, size_t spare, size_t align);
 
+/* Memory in use whose pages had been dropped is about to get some again. */
+void tract__arena_note_growth(void);
+
 /* The same in memory that does not go for its age. */
 struct span *tract__arena_alloc_cache(size_t units);
 

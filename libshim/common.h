@@ -30,6 +30,7 @@
 /* Grain of spans and of decommit: 64 KiB, the unit of the device. */
 #define UNIT_SHIFT 16
 #define UNIT_SIZE ((size_t)1 << UNIT_SHIFT)
+#define UNIT_PAGES (UNIT_SIZE / 4096)
 
 static inline size_t align_up(size_t n, size_t to)
 {

@@ -104,10 +104,17 @@ static cold struct span *search_dirty(struct free_runs *runs,
 static struct span *from_dirty(struct free_runs *runs,
 			       const struct request *request, bool *busy)
 {
-	struct span *run =
-		tract__runs_find(&runs->dirty, request->units + request->slack);
+	size_t length = request->units + request->slack;
+	struct span *run = tract__runs_find(&runs->dirty, length);
 	struct span *span = NULL;
 
+	/*
+	 * Short runs that wait for their like may make a longer one together;
+	 * a run that is cut round them leaves holes.
+	 */
+	if ((!run || run->units != length) && length > QUICK_UNITS &&
+	    runs == &tract__arena.free[POOL_HEAP] && tract__quick_flush())
+		run = tract__runs_find(&runs->dirty, length);
 	if (!run)
 		return NULL;
 	if (likely(!starts_purged(run)))
@@ -159,13 +166,15 @@ struct span *tract__fit(enum pool pool, size_t units, size_t spare,
 	struct span *span;
 
 	if (spare) {
-		span = from_clean(runs, &request);
+		span = from_dirty(runs, &request, busy);
+		if (!span)
+			span = from_clean(runs, &request);
 		if (span)
 			return span;
 		request.units = units;
 	}
 	span = from_dirty(runs, &request, busy);
-	/* Short runs that wait for their like may make a longer one together. */
+	/* Those of the other kind. */
 	if (!span && pool == POOL_HEAP && tract__quick_flush())
 		span = from_dirty(runs, &request, busy);
 	if (!span && !request.slack)

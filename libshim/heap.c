@@ -23,17 +23,11 @@ uint64_t tract__no_blocks;
 	{                                                                      \
 		.word = &tract__no_blocks                                      \
 	}
-#define EMPTY_BINS_8                                                           \
-	EMPTY_BIN, EMPTY_BIN, EMPTY_BIN, EMPTY_BIN, EMPTY_BIN, EMPTY_BIN,      \
-		EMPTY_BIN, EMPTY_BIN
 
 struct heap tract__empty_heap = {
 	.small_bins = { [0 ... CLASS_TABLE_MAX / 16] = EMPTY_BIN },
-	.bins = { EMPTY_BINS_8, EMPTY_BINS_8, EMPTY_BINS_8, EMPTY_BINS_8,
-		  EMPTY_BINS_8, EMPTY_BINS_8, EMPTY_BINS_8, EMPTY_BINS_8,
-		  EMPTY_BINS_8 },
+	.bins = { [0 ... CLASS_COUNT - 1] = EMPTY_BIN },
 };
-_Static_assert(CLASS_COUNT == 9 * 8, "every bin is empty, none is missing");
 
 __thread struct heap *tract__thread_heap = &tract__empty_heap;
 
@@ -148,6 +142,9 @@ static struct heap *get_heap(void)
 		heap = container_of(unused_heaps.next, struct heap, node);
 		list_remove(&heap->node);
 		heap->random = 0; /* a forked child's was its parent's */
+		/* What the classes grew by was for another thread. */
+		for (unsigned int i = 0; i < CLASS_COUNT; i++)
+			heap->grown[i] = 0;
 	} else {
 		heap = tract__arena_alloc_meta(sizeof(*heap));
 		if (heap)

@@ -69,6 +69,10 @@ struct heap {
 	struct list full;
 	struct list ready; /* full spans that others made room in */
 	struct list node;  /* of all heaps, or of the unused */
+	uint32_t growths;  /* the arena's when sparse spans were looked for */
+	/* Units that it may still grow by, and in one go: see growth.c. */
+	uint32_t growth_left;
+	uint32_t growth_step;
 	/* Of the thread alone, times in ms: see tick.c. */
 	uint32_t pace; /* frees into a current span between two looks */
 	uint32_t paced_at;

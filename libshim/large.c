@@ -9,6 +9,7 @@
 
 #include "../include/tract.h"
 #include "arena.h"
+#include "growth.h"
 #include "guard.h"
 #include "hardened.h"
 #include "options.h"
@@ -73,6 +74,7 @@ void *tract__large_alloc(size_t size, size_t align, bool spare,
 
 	if (exceeds_machine(size))
 		return NULL;
+	tract__growth_prepare_own(units);
 	span = tract__arena_alloc(units, spare ? units : 0, align);
 	if (!span)
 		return NULL;

@@ -69,12 +69,16 @@ static cold void *malloc_class_again(unsigned int class)
 	return p ? p : fail();
 }
 
-noinline void *tract__malloc_slow(size_t size)
+static noinline void *malloc_slow_class(unsigned int class)
 {
-	unsigned int class = size_class_of(size);
 	void *p = tract__heap_alloc_slow(class);
 
 	return likely(p) ? p : malloc_class_again(class);
+}
+
+noinline void *tract__malloc_slow(size_t size)
+{
+	return malloc_slow_class(size_class_of(size));
 }
 
 static inline void *malloc_class(unsigned int class)
@@ -83,16 +87,22 @@ static inline void *malloc_class(unsigned int class)
 	uint64_t word = read_once(bin->word);
 
 	if (unlikely(!word))
-		return tract__malloc_slow(tract__class_size[class]);
+		return malloc_slow_class(class);
 	return bin_take(bin, word);
 }
 
 noinline void *tract__malloc_medium(size_t size)
 {
+	unsigned int class;
 	size_t zero_from;
 
-	if (size <= SMALL_MAX)
+	if (likely(size <= SMALL_MAX))
 		return malloc_class(size_class_of_medium(size));
+	if (size <= MEDIUM_MAX && !tract__options.hardened) {
+		class = tract__size_class_beyond(size);
+		if (class < CLASS_COUNT)
+			return malloc_class(class);
+	}
 	return malloc_large(size, ALIGN_MIN, false, &zero_from);
 }
 

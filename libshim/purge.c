@@ -36,6 +36,8 @@ bool tract__purge_hurry;
  */
 static struct lock purge_lock;
 
+static size_t owed; /* units, under the arena's lock */
+
 /* Under purge_lock; times in ms. */
 static struct {
 	uint32_t seen_at;
@@ -257,9 +259,29 @@ static bool all_is_old(uint32_t now)
 	return now - purge.offered_at >= (uint32_t)tract__options.decay_ms;
 }
 
+/* Down to what the program is likely to want back, and by what it has grown. */
+static void purge_excess(size_t grown, uint32_t now)
+{
+	size_t intact = count_intact(&due_order);
+	struct order order = { .keep = intact };
+
+	if (intact > tract__purge_limit)
+		order.keep = tract__purge_limit / 2;
+	if (grown > intact)
+		grown = intact;
+	if (order.keep > intact - grown)
+		order.keep = intact - grown;
+	if (order.keep >= intact)
+		return;
+	/* The oldest first. */
+	purge_claimable(&order, false, now);
+	purge_claimable(&order, true, now);
+}
+
 static noinline void tick(uint32_t now)
 {
 	uint32_t decay = (uint32_t)tract__options.decay_ms;
+	size_t grown;
 	bool all;
 
 	/* One is enough. */
@@ -268,18 +290,14 @@ static noinline void tick(uint32_t now)
 	all = all_is_old(now);
 	lock_acquire(&tract__arena.lock);
 	write_once(&tract__purge_limit, IDLE_UNITS_MAX + retaken(now));
+	grown = owed;
+	owed = 0;
 	lock_release(&tract__arena.lock);
 	write_once(&purge.seen_at, now);
 	write_once(&tract__purge_hurry, false);
 	if (now - purge.failed_at < purge.pause_ms)
 		goto out;
-	if (count_intact(&due_order) > tract__purge_limit) {
-		struct order order = { .keep = tract__purge_limit / 2 };
-
-		/* The oldest first. */
-		purge_claimable(&order, false, now);
-		purge_claimable(&order, true, now);
-	}
+	purge_excess(grown, now);
 	if (all || now - purge.swept_at >= decay / 2)
 		sweep(now, all);
 	rest_if_idle();
@@ -296,6 +314,14 @@ bool tract__purge_tick(uint32_t now)
 		return true;
 	tick(now);
 	return purge_needs_tick();
+}
+
+void tract__purge_owe(size_t units)
+{
+	if (!purge_needs_tick())
+		return;
+	owed += units;
+	write_once(&tract__purge_hurry, true);
 }
 
 bool tract__purge_all(void)

@@ -34,6 +34,12 @@ static inline bool purge_needs_tick(void)
  */
 bool tract__purge_tick(uint32_t now);
 
+/*
+ * The program has grown by @units: as many go of those that it has and does not
+ * use, at the next tick.  The arena is locked.
+ */
+void tract__purge_owe(size_t units);
+
 /* Purges all that is offered; true if there was any.  No lock held. */
 bool tract__purge_all(void);
 

@@ -2,6 +2,7 @@
 #include "refill.h"
 
 #include "arena.h"
+#include "growth.h"
 #include "hardened.h"
 #include "options.h"
 #include "pagemap.h"
@@ -52,7 +53,8 @@ static bool begin_round(struct heap *heap, struct bin *bin)
 {
 	struct span *span = bin->span;
 
-	if (span->fresh == span->words || is_worth_a_round(span))
+	if (span->fresh == span->words || is_worth_a_round(span) ||
+	    (tract__span_collect(span) && is_worth_a_round(span)))
 		return find_word(heap, bin, 0, span->fresh);
 	return point_at(heap, bin, span->fresh++);
 }
@@ -133,10 +135,12 @@ static struct span *adopt(struct heap *heap, unsigned int class)
  */
 #define GROWN_SPANS 16
 
-static void populate(struct heap *heap, struct span *span)
+static void prepare_pages(struct heap *heap, struct span *span)
 {
 	uint8_t *grown = &heap->grown[span->class];
 
+	if (!*grown && span->dirty_units)
+		tract__growth_trim(span);
 	if (*grown < GROWN_SPANS)
 		(*grown)++;
 	else if (!span->dirty_units)
@@ -159,6 +163,7 @@ static struct span *new_span(struct heap *heap, unsigned int class)
 	span->block_size = size;
 	span->block_count = blocks;
 	span->fresh = 0;
+	span->spared = 0;
 	write_once(&span->remote_freed, 0);
 	write_once(&span->gatherer, NULL);
 	for (unsigned int i = 0; i < words; i++) {
@@ -191,14 +196,16 @@ void *tract__refill(struct heap *heap, unsigned int class)
 	if (!list_empty(&heap->partial[class])) {
 		span = container_of(heap->partial[class].next, struct span,
 				    node);
-		heap->grown[class] = 0;
+		if (heap->grown[class])
+			heap->grown[class] = 1; /* more than none */
 	} else {
 		span = adopt(heap, class);
 		if (!span) {
+			tract__growth_prepare(heap, size_class_units(class));
 			span = new_span(heap, class);
 			if (!span)
 				return NULL;
-			populate(heap, span);
+			prepare_pages(heap, span);
 		}
 	}
 	/* The first free finds the pace. */

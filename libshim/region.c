@@ -180,6 +180,7 @@ static bool leaves_room(void)
 int tract__region_add(enum pool pool, size_t units)
 {
 	size_t wish = tract__arena.reserved_units * UNIT_SIZE;
+	bool huge = tract__arena.region_count > 0;
 	struct reservation reservation;
 	struct region *region;
 
@@ -187,7 +188,7 @@ int tract__region_add(enum pool pool, size_t units)
 	 * The first goes without huge pages: a small program should not pay
 	 * 2 MiB for its first block.
 	 */
-	if (reserve(&reservation, units, tract__arena.region_count > 0))
+	if (reserve(&reservation, units, huge))
 		return -ENOMEM;
 	units = reservation.length / UNIT_SIZE;
 	if (tract__meta_reserve(units * (sizeof(struct span) + META_PER_UNIT) +
@@ -202,6 +203,7 @@ int tract__region_add(enum pool pool, size_t units)
 		goto undo;
 	region->reservation = reservation;
 	region->pool = pool;
+	region->huge = huge;
 	write_once(&region->units, units);
 	tract__arena.reserved_units += units;
 	tract__arena.process = tract__backend_process();

@@ -48,6 +48,7 @@ struct region {
 	uint64_t purged;    /* units, by purge.c */
 	enum pool pool;
 	bool bound; /* the module keeps the map */
+	bool huge;  /* may have huge pages */
 };
 
 struct free_runs {
@@ -72,7 +73,10 @@ struct arena {
 	size_t used_units;
 	struct free_runs free[POOLS];
 	struct quick quick[2 * QUICK_UNITS]; /* of small spans, of large blocks */
-	uint32_t process; /* what the canary said, see backend.h */
+	size_t spared_pages; /* dropped from spans in use; without the lock */
+	size_t most_units;   /* more would be growth, after which ... */
+	uint32_t growths;    /* ... this is another number; without the lock */
+	uint32_t process;    /* what the canary said, see backend.h */
 	bool initialised;
 	struct {
 		uint32_t since;	   /* ms */

@@ -7,7 +7,7 @@
 		EIGHTHS(base, 4), EIGHTHS(base, 5), EIGHTHS(base, 6),          \
 		EIGHTHS(base, 7), EIGHTHS(base, 8)
 
-const uint16_t tract__class_size[CLASS_COUNT] = {
+const uint32_t tract__class_size[CLASS_COUNT] = {
 	16,
 	32,
 	48,
@@ -31,6 +31,11 @@ const uint16_t tract__class_size[CLASS_COUNT] = {
 	DOUBLING(4096),
 	DOUBLING(8192),
 	DOUBLING(16384),
+	40960,
+	49152,
+	81920,
+	98304,
+	163840,
 };
 
 /* Entry n: the class of a request of n times 16 bytes. */
@@ -104,3 +109,15 @@ const uint8_t tract__class_table[] = {
 	31,
 	31,
 };
+
+unsigned int tract__size_class_beyond(size_t size)
+{
+	unsigned int class = CLASS_COUNT - CLASSES_BEYOND;
+
+	while (class < CLASS_COUNT && size > tract__class_size[class])
+		class ++;
+	if (class == CLASS_COUNT ||
+	    align_up(size, UNIT_SIZE) <= tract__class_size[class])
+		return CLASS_COUNT;
+	return class;
+}

@@ -5,21 +5,26 @@
  * 16 bytes apart up to 256, then eight to a doubling up to SMALL_MAX: from 128 on
  * a block is at most an eighth larger than asked, half of that on average.  Every
  * class is a multiple of 16, the alignment that malloc() owes.
+ *
+ * Beyond there are classes for sizes of which whole units would waste much.
  */
 #ifndef TRACT_SIZE_CLASS_H
 #define TRACT_SIZE_CLASS_H
 
 #include "common.h"
 
-/* Larger blocks have a run of units to themselves. */
+/* Up to here every size has a class. */
 #define SMALL_MAX ((size_t)32768)
-#define CLASS_COUNT 72
+/* Larger ones up to here may have; else a block has a run of units to itself. */
+#define MEDIUM_MAX ((size_t)163840)
+#define CLASS_COUNT 77
+#define CLASSES_BEYOND 5 /* SMALL_MAX, of those */
 
 /* Requests up to here find their class in a table, by 16 bytes. */
 #define CLASS_TABLE_MAX ((size_t)1024)
 
 extern const uint8_t tract__class_table[CLASS_TABLE_MAX / 16 + 1];
-extern const uint16_t tract__class_size[CLASS_COUNT];
+extern const uint32_t tract__class_size[CLASS_COUNT];
 
 /* @size is CLASS_TABLE_MAX + 1 to SMALL_MAX. */
 static inline unsigned int size_class_of_medium(size_t size)
@@ -29,6 +34,9 @@ static inline unsigned int size_class_of_medium(size_t size)
 	return 8 * shift - 48 + (unsigned int)((size - 1) >> (shift - 3) & 7);
 }
 
+/* The class of @size, SMALL_MAX + 1 to MEDIUM_MAX; CLASS_COUNT: a run is better. */
+unsigned int tract__size_class_beyond(size_t size);
+
 /* The smallest class that holds @size bytes, 0 to SMALL_MAX. */
 static inline unsigned int size_class_of(size_t size)
 {
@@ -37,10 +45,16 @@ static inline unsigned int size_class_of(size_t size)
 	return size_class_of_medium(size);
 }
 
-/* Units of a span: at least eight blocks fit. */
+/* Units of a span: the fewest of which no more than a tenth is left over. */
 static inline unsigned int size_class_units(unsigned int class)
 {
-	return tract__class_size[class] <= UNIT_SIZE / 8 ? 1 : 4;
+	unsigned int size = tract__class_size[class];
+	unsigned int units = 1;
+
+	while (units * UNIT_SIZE % size * 10 > units * UNIT_SIZE ||
+	       size > units * UNIT_SIZE)
+		units++;
+	return units;
 }
 
 /*

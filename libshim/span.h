@@ -80,7 +80,8 @@ struct span {
 		struct heap *gatherer;
 	};
 	uint32_t dirty_units; /* leading units that may not read as zero */
-	uint32_t bitmaps;     /* small: how many; the third is held bits */
+	uint16_t bitmaps;     /* small: how many; the third is held bits */
+	uint16_t spared;      /* small: pages that were dropped while in use */
 } __attribute__((aligned(64)));
 
 _Static_assert(offsetof(struct span, remote_bits) == 64,

@@ -2,6 +2,7 @@
 #include "span_state.h"
 
 #include "arena.h"
+#include "growth.h"
 #include "report.h"
 
 /* Full spans are offered for allocation again when this part of them is free. */
@@ -120,6 +121,8 @@ void tract__span_retire(struct span *span)
 	list_remove(&span->ready);
 	__atomic_store_n(&span->owner, 0, __ATOMIC_SEQ_CST);
 	span->dirty_units = span->units;
+	if (unlikely(span->spared))
+		tract__growth_unspare(span);
 	tract__arena_free(span);
 }
 
@@ -168,6 +171,8 @@ void tract__span_make_current(struct span *span, uint32_t frees)
 	list_remove(&span->node);
 	list_remove(&span->ready);
 	write_once(&span->state, SPAN_CURRENT);
+	if (unlikely(span->spared))
+		tract__growth_unspare(span);
 	set_used(span, USED_BIAS, frees);
 	tract__span_collect(span);
 }

@@ -18,9 +18,26 @@ START_TEST(every_size_has_the_smallest_class_that_holds_it)
 }
 END_TEST
 
+START_TEST(beyond_either_a_class_or_units_waste_less)
+{
+	for (size_t size = SMALL_MAX + 1; size <= 2 * MEDIUM_MAX; size++) {
+		unsigned int class = tract__size_class_beyond(size);
+		size_t units = align_up(size, UNIT_SIZE);
+
+		must(class <= CLASS_COUNT);
+		if (class < CLASS_COUNT)
+			must(tract__class_size[class] >= size &&
+			     tract__class_size[class] < units);
+		else
+			must(size > MEDIUM_MAX || 3 * units <= 4 * (size - 1));
+	}
+}
+END_TEST
+
 START_TEST(classes_waste_at_most_an_eighth)
 {
-	for (unsigned int class = 1; class < CLASS_COUNT; class ++) {
+	for (unsigned int class = 1; tract__class_size[class] <= SMALL_MAX;
+	     class ++) {
 		size_t smallest = tract__class_size[class - 1] + 1u;
 
 		must(tract__class_size[class] % 16 == 0);
@@ -45,12 +62,15 @@ START_TEST(aligned_classes_are_multiples)
 }
 END_TEST
 
-START_TEST(spans_hold_eight_blocks_or_more)
+START_TEST(spans_waste_at_most_a_tenth)
 {
-	for (unsigned int class = 0; class < CLASS_COUNT; class ++)
-		must(size_class_units(class) * UNIT_SIZE /
-			     tract__class_size[class] >=
-		     8);
+	for (unsigned int class = 0; class < CLASS_COUNT; class ++) {
+		size_t span = size_class_units(class) * UNIT_SIZE;
+
+		must(span >= tract__class_size[class]);
+		must(span % tract__class_size[class] * 10 <= span);
+		must(size_class_units(class) <= 5);
+	}
 }
 END_TEST
 
@@ -117,6 +137,7 @@ END_TEST
 
 SUITE_MAIN("size_class", every_size_has_the_smallest_class_that_holds_it,
 	   classes_waste_at_most_an_eighth, aligned_classes_are_multiples,
-	   spans_hold_eight_blocks_or_more,
+	   beyond_either_a_class_or_units_waste_less,
+	   spans_waste_at_most_a_tenth,
 	   index_tells_starts_of_blocks_from_all_else,
 	   index_refuses_pointers_from_anywhere)
