@@ -237,16 +237,21 @@ static void pin(pthread_t thread, int cpu)
 /* Interrupts by which processors told others to forget a translation. */
 static long shootdowns(void)
 {
-	static char text[64 * KIB];
-	const char *at;
-	char *end;
+	static char line[16 * KIB];
+	FILE *f = fopen("/proc/interrupts", "re");
 	long sum = 0, n;
+	char *at, *end;
 
-	t_read_file("/proc/interrupts", text, sizeof(text));
-	at = strstr(text, " TLB:");
-	for (at = at ? at + 5 : ""; n = strtol(at, &end, 10), end != at;
-	     at = end)
-		sum += n;
+	if (!f)
+		t_die("interrupts: %s", strerror(errno));
+	while (fgets(line, sizeof(line), f)) {
+		at = line + strspn(line, " ");
+		if (strncmp(at, "TLB:", 4))
+			continue;
+		for (at += 4; n = strtol(at, &end, 10), end != at; at = end)
+			sum += n;
+	}
+	fclose(f);
 	return sum;
 }
 
