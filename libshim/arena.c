@@ -54,13 +54,17 @@ static void count_taken(size_t units)
 			       tract__arena.flow.given;
 
 	tract__arena.flow.given -= again;
-	tract__arena.flow.retaken[0] += again;
+	again = tract__arena.flow.deepest - tract__arena.flow.given;
+	if (again > tract__arena.flow.retaken[0])
+		tract__arena.flow.retaken[0] = again;
 	tract__arena.used_units += units;
 }
 
 static void count_given(size_t units)
 {
 	tract__arena.flow.given += units;
+	if (tract__arena.flow.deepest < tract__arena.flow.given)
+		tract__arena.flow.deepest = tract__arena.flow.given;
 	tract__arena.used_units -= units;
 }
 

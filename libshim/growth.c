@@ -13,7 +13,7 @@
 #define STEP_MAX 32
 
 /* What a class has to begin with, of a span whose pages all are there. */
-#define FIRST_BYTES ((size_t)16384)
+#define FIRST_BYTES ((size_t)32768)
 
 /* A hole that is shorter is not worth its part of a system call. */
 #define HOLE_MIN ((size_t)8192)

@@ -186,6 +186,8 @@ static noinline void *alloc_locked(struct heap *heap, unsigned int class)
 	lock_acquire(&heap->lock);
 	p = tract__refill(heap, class);
 	lock_release(&heap->lock);
+	if (heap->fresh_span && heap != &tract__orphans)
+		tract__refill_prepare(heap);
 	tract__tick();
 	return p;
 }

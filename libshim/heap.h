@@ -70,6 +70,7 @@ struct heap {
 	struct list ready; /* full spans that others made room in */
 	struct list node;  /* of all heaps, or of the unused */
 	uint32_t growths;  /* the arena's when sparse spans were looked for */
+	struct span *fresh_span; /* see tract__refill_prepare() */
 	/* Units that it may still grow by, and in one go: see growth.c. */
 	uint32_t growth_left;
 	uint32_t growth_step;

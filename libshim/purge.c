@@ -7,9 +7,10 @@
 
 /*
  * Freed memory waits for its decay because a program often wants it back.  How
- * much of it does, the recent past tells: the units taken after as many had been
- * given back.  What exceeds that and this much more goes at once, down to half,
- * so that a program which frees all and then sleeps need not be asked.
+ * much of it does, the recent past tells: the most units taken after as many had
+ * been given back (not the sum: one unit taken and returned for ever is one).  What
+ * exceeds that and this much more goes at once, down to half, so that a program
+ * which frees all and then sleeps need not be asked.
  */
 #define IDLE_UNITS_MAX 512
 
@@ -96,6 +97,7 @@ static size_t retaken(uint32_t now)
 		tract__arena.flow.retaken[1] =
 			elapsed < 2 * period ? tract__arena.flow.retaken[0] : 0;
 		tract__arena.flow.retaken[0] = 0;
+		tract__arena.flow.deepest = tract__arena.flow.given;
 		tract__arena.flow.since = now;
 	}
 	return tract__arena.flow.retaken[0] + tract__arena.flow.retaken[1];

@@ -135,10 +135,12 @@ static struct span *adopt(struct heap *heap, unsigned int class)
  */
 #define GROWN_SPANS 16
 
-static void prepare_pages(struct heap *heap, struct span *span)
+void tract__refill_prepare(struct heap *heap)
 {
+	struct span *span = heap->fresh_span;
 	uint8_t *grown = &heap->grown[span->class];
 
+	heap->fresh_span = NULL;
 	if (!*grown && span->dirty_units)
 		tract__growth_trim(span);
 	if (*grown < GROWN_SPANS)
@@ -205,7 +207,7 @@ void *tract__refill(struct heap *heap, unsigned int class)
 			span = new_span(heap, class);
 			if (!span)
 				return NULL;
-			prepare_pages(heap, span);
+			heap->fresh_span = span;
 		}
 	}
 	/* The first free finds the pace. */

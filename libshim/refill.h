@@ -15,6 +15,12 @@ void *tract__refill_take(struct heap *heap, struct bin *bin);
 /* Refills the bin and takes a block.  NULL: no memory.  Heap locked. */
 void *tract__refill(struct heap *heap, unsigned int class);
 
+/*
+ * Sees to the pages of fresh_span, of which no block but the first is out.  By the
+ * heap's thread, not locked: nobody else need wait for the kernel.
+ */
+void tract__refill_prepare(struct heap *heap);
+
 /* The bin has no current span any more.  Heap locked. */
 void tract__refill_drop_current(struct heap *heap, struct bin *bin);
 

@@ -81,7 +81,8 @@ struct arena {
 	struct {
 		uint32_t since;	   /* ms */
 		size_t given;	   /* units given back and not taken since */
-		size_t retaken[2]; /* units: this decay, the one before */
+		size_t deepest;	   /* most of these, in this decay */
+		size_t retaken[2]; /* most taken after that; the decay before */
 	} flow;
 	uint64_t purges;
 	uint64_t purged_before; /* units, in reservations that are gone */
