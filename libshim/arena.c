@@ -100,6 +100,7 @@ static void note_growth(enum span_kind kind)
 	if (likely(units <= tract__arena.most_units))
 		return;
 	tract__arena.most_units = units + step;
+	write_once(&tract__arena.growth_step, step);
 	if (kind == SPAN_SMALL)
 		tract__purge_owe(step);
 	write_once(&tract__arena.growths, tract__arena.growths + 1);

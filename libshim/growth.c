@@ -18,6 +18,12 @@
 /* A hole that is shorter is not worth its part of a system call. */
 #define HOLE_MIN ((size_t)8192)
 
+/*
+ * So many times what the program has grown by is looked for: what is dropped
+ * earlier than it need be may be wanted back meanwhile.
+ */
+#define GROWTH_TIMES 4
+
 /* Calls to drop pages in one look, the heap locked: some milliseconds. */
 #define CALLS_MAX 64
 
@@ -66,6 +72,7 @@ struct holes {
 	struct decommit ranges[DECOMMIT_BATCH];
 	unsigned int count;
 	unsigned int calls;
+	size_t pages;
 };
 
 static void drop(struct holes *holes)
@@ -94,6 +101,7 @@ static size_t add(struct holes *holes, const struct span *span, size_t from,
 		.offset = (size_t)(span->base - reservation->base) + from,
 		.length = to - from,
 	};
+	holes->pages += (to - from) / PAGE;
 	return (to - from) / PAGE;
 }
 
@@ -149,27 +157,26 @@ void tract__growth_unspare(struct span *span)
 	tract__arena_note_growth();
 }
 
+static bool is_enough(const struct holes *holes)
+{
+	return holes->calls >= CALLS_MAX ||
+	       holes->pages >= GROWTH_TIMES * UNIT_PAGES *
+				       read_once(&tract__arena.growth_step);
+}
+
 /*
  * Nobody allocates from a partial span while its heap is locked: what is free
- * stays so.  Those that were looked at are the last to be allocated from.
+ * stays so.  Those that have waited longest come first.
  */
 static void look_through(struct holes *holes, struct list *partial)
 {
-	struct list *last = partial->prev;
-	struct list *next;
-
-	for (struct list *n = partial->next; n != partial; n = next) {
+	for (struct list *n = partial->prev; n != partial; n = n->prev) {
 		struct span *span = container_of(n, struct span, node);
-		bool done = n == last || holes->calls >= CALLS_MAX;
 
-		next = n->next;
-		if (is_sparse(span)) {
-			count_spared(span, add_free_pages(holes, span));
-			list_remove(n);
-			list_append(partial, n);
-		}
-		if (done)
+		if (is_enough(holes))
 			return;
+		if (!span->spared && is_sparse(span))
+			count_spared(span, add_free_pages(holes, span));
 	}
 }
 
@@ -177,7 +184,8 @@ static void drop_free_pages(struct heap *heap)
 {
 	struct holes holes = { .count = 0 };
 
-	for (unsigned int class = 0; class < CLASS_COUNT; class ++)
+	/* Large blocks leave large holes. */
+	for (unsigned int class = CLASS_COUNT; class --;)
 		look_through(&holes, &heap->partial[class]);
 	drop(&holes);
 }

@@ -75,6 +75,7 @@ struct arena {
 	struct quick quick[2 * QUICK_UNITS]; /* of small spans, of large blocks */
 	size_t spared_pages; /* dropped from spans in use; without the lock */
 	size_t most_units;   /* more would be growth, after which ... */
+	size_t growth_step;  /* units, the last time */
 	uint32_t growths;    /* ... this is another number; without the lock */
 	uint32_t process;    /* what the canary said, see backend.h */
 	bool initialised;
