@@ -85,9 +85,10 @@ static void thin(struct node *list)
 	}
 }
 
+/* In an emulator dropping the pages alone takes longer. */
 static void settle(void)
 {
-	double until = process_now() + 3;
+	double until = process_now() + 3 * tap_env("TRACT_TEST_SLOWNESS", 1);
 
 	for (; process_now() < until; process_sleep(0.1))
 		free(malloc(1000));
@@ -144,7 +145,7 @@ int main(int argc, char **argv)
 		       "most 24 more",
 		       start, most);
 		tap_ok(after - before < 24 << 10,
-		       "all freed, 3 s later: RSS %ld KiB above start",
+		       "all freed, a while later: RSS %ld KiB above start",
 		       after - before);
 	} else {
 		tap_skip("%ld mappings at the start, %ld at most", start, most);
