@@ -14,6 +14,9 @@
  */
 #define IDLE_UNITS_MAX 512
 
+/* So many times as much: of blocks of many lengths no run fits exactly. */
+#define SWINGS 3
+
 /* Units purged in one call: bounds the time other purgers wait. */
 #define PURGE_UNITS_MAX 4096
 
@@ -100,7 +103,8 @@ static size_t retaken(uint32_t now)
 		tract__arena.flow.deepest = tract__arena.flow.given;
 		tract__arena.flow.since = now;
 	}
-	return tract__arena.flow.retaken[0] + tract__arena.flow.retaken[1];
+	return SWINGS *
+	       (tract__arena.flow.retaken[0] + tract__arena.flow.retaken[1]);
 }
 
 struct claimed {
