@@ -27,11 +27,11 @@
  */
 struct span *tract__arena_alloc(size_t units, size_t spare, size_t align);
 
-/* Memory in use whose pages had been dropped is about to get some again. */
-void tract__arena_note_growth(void);
-
 /* The same in memory that does not go for its age. */
 struct span *tract__arena_alloc_cache(size_t units);
+
+/* Memory in use whose pages had been dropped is about to get some again. */
+void tract__arena_note_growth(void);
 
 /* All of a run goes back.  Its first dirty_units may have been written to. */
 void tract__arena_free(struct span *span);

@@ -174,7 +174,7 @@ struct span *tract__fit(enum pool pool, size_t units, size_t spare,
 		request.units = units;
 	}
 	span = from_dirty(runs, &request, busy);
-	/* Those of the other kind. */
+	/* A single unit may wait for another of the other kind. */
 	if (!span && pool == POOL_HEAP && tract__quick_flush())
 		span = from_dirty(runs, &request, busy);
 	if (!span && !request.slack)
