@@ -32,10 +32,10 @@ void tract__guard_set(struct span *span)
 	int ret = tract__sys_guard(place(span), PAGE);
 
 	if (!ret)
-		span->state = GUARD_MARKER;
+		write_once(&span->state, GUARD_MARKER);
 	else if (ret == -EINVAL && tract__arena_may_split(span) &&
 		 set_mapped(place(span)))
-		span->state = GUARD_MAPPED;
+		write_once(&span->state, GUARD_MAPPED);
 }
 
 bool tract__guard_clear(struct span *span)
@@ -48,6 +48,6 @@ bool tract__guard_clear(struct span *span)
 			return false;
 		__atomic_fetch_sub(&mapped, 1, __ATOMIC_RELAXED);
 	}
-	span->state = GUARD_NONE;
+	write_once(&span->state, GUARD_NONE);
 	return true;
 }

@@ -55,11 +55,15 @@ static size_t run_units(size_t size)
 	return units_of(size);
 }
 
+/*
+ * A thread that freed the last block but one of the span that was here before
+ * may be looking at it still: what such a look reads is written in one piece.
+ */
 static void *make_block(struct span *span, size_t size)
 {
 	write_once(&span->owner, 0);
 	span->block_count = 0;
-	span->state = GUARD_NONE;
+	write_once(&span->state, GUARD_NONE);
 	set_size(span, size);
 	__atomic_store_n(&span->remote_freed, 1, __ATOMIC_RELEASE);
 	tract__pagemap_set(span->base, 1, span);
