@@ -27,10 +27,12 @@
 #define read_once(p) __atomic_load_n(p, __ATOMIC_RELAXED)
 #define write_once(p, v) __atomic_store_n(p, v, __ATOMIC_RELAXED)
 
+#define PAGE ((size_t)4096)
+
 /* Grain of spans and of decommit: 64 KiB, the unit of the device. */
 #define UNIT_SHIFT 16
 #define UNIT_SIZE ((size_t)1 << UNIT_SHIFT)
-#define UNIT_PAGES (UNIT_SIZE / 4096)
+#define UNIT_PAGES (UNIT_SIZE / PAGE)
 
 static inline size_t align_up(size_t n, size_t to)
 {

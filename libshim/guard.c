@@ -7,8 +7,6 @@
 #include "large.h"
 #include "sys.h"
 
-#define PAGE ((size_t)4096)
-
 static uint32_t mapped;
 
 /* The bytes that may be used end with a page: the guard is the next. */

@@ -25,8 +25,6 @@
 /* Frees look at the time so often, since few of them get to where others do. */
 #define TICK_MS 16
 
-#define PAGE ((size_t)4096)
-
 /* Zeroing up to here costs less than faulting the pages in again. */
 #define WIPE_UNITS_MAX 4
 

@@ -17,7 +17,6 @@
 #include "sys.h"
 
 #define EXPORT __attribute__((visibility("default")))
-#define PAGE ((size_t)4096)
 #define WORD_PAGES 64
 
 struct tract_island {

@@ -19,8 +19,6 @@
 #include "sys.h"
 #include "tick.h"
 
-#define PAGE ((size_t)4096)
-
 /*
  * Requests from here on are held against the memory of the machine: address
  * space is had for nothing, and a program that asks for more than there is

@@ -5,7 +5,6 @@
 
 #include "sys.h"
 
-#define PAGE ((uintptr_t)4096)
 /* vm.mmap_min_addr of every distribution; the end of user addresses. */
 #define FIRST ((uintptr_t)65536)
 #define LAST (((uintptr_t)1 << 47) - PAGE)

@@ -60,11 +60,11 @@ void *tract__meta_alloc(size_t size)
 void *tract__meta_alloc_pages(size_t size)
 {
 	/* What is skipped is lost, and was never touched. */
-	size_t skip = -(uintptr_t)meta.next & (META_PAGE - 1);
+	size_t skip = -(uintptr_t)meta.next & (PAGE - 1);
 
 	if (tract__meta_reserve(skip + size))
 		return NULL;
-	tract__meta_alloc(-(uintptr_t)meta.next & (META_PAGE - 1));
+	tract__meta_alloc(-(uintptr_t)meta.next & (PAGE - 1));
 	return tract__meta_alloc(size);
 }
 

@@ -19,10 +19,7 @@ int tract__meta_reserve(size_t size);
 /* @size bytes on a cache line of their own, zero.  NULL: no memory. */
 void *tract__meta_alloc(size_t size);
 
-/* A page, the grain of a purge map. */
-#define META_PAGE ((size_t)4096)
-
-/* @size bytes, a multiple of META_PAGE, at a page's start.  NULL: no memory. */
+/* @size bytes, a multiple of a page, at a page's start.  NULL: no memory. */
 void *tract__meta_alloc_pages(size_t size);
 
 /* Room for @words words of bitmap, contents undefined.  NULL: no memory. */

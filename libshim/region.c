@@ -115,7 +115,7 @@ static int reserve(struct reservation *reservation, size_t units, bool huge)
 /* Pages of a map for @units. */
 static size_t map_length(size_t units)
 {
-	return META_PAGE + align_up(units, META_PAGE);
+	return PAGE + align_up(units, PAGE);
 }
 
 static int alloc_map(struct purge_map *map, size_t units)
@@ -125,7 +125,7 @@ static int alloc_map(struct purge_map *map, size_t units)
 	if (!p)
 		return -ENOMEM;
 	map->header = (struct tract_purge_header *)p;
-	map->state = (uint8_t *)p + META_PAGE;
+	map->state = (uint8_t *)p + PAGE;
 	return 0;
 }
 

@@ -23,7 +23,6 @@
 #include "sys.h"
 
 #define EXPORT __attribute__((visibility("default")))
-#define PAGE ((size_t)4096)
 #define ALIGN ((size_t)2 << 20)
 #define REGION_FIRST ((size_t)4 << 20)
 #define REGIONS_MAX 32

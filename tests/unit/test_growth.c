@@ -11,7 +11,6 @@
 #include "suite.h"
 
 #define BLOCKS 16384
-#define PAGE ((size_t)4096)
 
 static unsigned char *old[BLOCKS], *new[BLOCKS];
 
