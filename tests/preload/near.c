@@ -5,6 +5,7 @@
  * map to find that room.
  */
 #include "preload.h"
+#include "squeeze.h"
 
 #define RW (PROT_READ | PROT_WRITE)
 #define RWX (RW | PROT_EXEC)
@@ -13,7 +14,6 @@
 #define AREA (64 * 1024)
 #define NEAR (128 * MIB)
 #define FAR (1024 * MIB)
-#define RANGES 4096
 
 /* Code of this program; the page that it is in is taken. */
 static uintptr_t here(void)
@@ -101,43 +101,15 @@ static void test_probing(void)
 	tap_ok(after <= before + 2, "mappings %ld, before %ld", after, before);
 }
 
-static size_t free_ranges(uintptr_t low, uintptr_t high, uintptr_t *at,
-			  uintptr_t *to)
-{
-	FILE *maps = fopen("/proc/self/maps", "r");
-	uintptr_t start, end;
-	char line[512];
-	size_t n = 0;
-
-	while (low < high && n < RANGES - 1 &&
-	       fgets(line, sizeof(line), maps)) {
-		if (sscanf(line, "%lx-%lx", &start, &end) != 2)
-			continue;
-		if (start > low) {
-			at[n] = low;
-			to[n++] = start < high ? start : high;
-		}
-		if (end > low)
-			low = end;
-	}
-	fclose(maps);
-	if (low < high) {
-		at[n] = low;
-		to[n++] = high;
-	}
-	return n;
-}
-
-/* Past the preload: takes all that is free within @reach. */
+/* Takes all that is free within @reach. */
 static void squeeze(size_t reach)
 {
-	static uintptr_t at[RANGES], to[RANGES];
+	static uintptr_t at[SQUEEZE_RANGES], to[SQUEEZE_RANGES];
 	uintptr_t low = here() > reach + 16 * PAGE ? here() - reach : 16 * PAGE;
-	size_t n = free_ranges(low, here() + reach + PAGE, at, to);
+	size_t n = squeeze_free(low, here() + reach + PAGE, at, to);
 
 	for (size_t i = 0; i < n; i++)
-		syscall(SYS_mmap, at[i], to[i] - at[i], PROT_NONE,
-			ANON | MAP_NORESERVE | MAP_FIXED, -1, 0);
+		squeeze_fill(at[i], to[i]);
 }
 
 /* Where there is little room it is found; where there is none, so it is. */

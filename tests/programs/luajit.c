@@ -10,6 +10,7 @@
  * Prints what the script computed, the compiler's aborts for want of memory
  * for code, and how far from it the code lies that is farthest away.
  */
+#include "../squeeze.h"
 #include "../tap.h"
 
 #include <lauxlib.h>
@@ -18,7 +19,6 @@
 #include <sys/syscall.h>
 
 #define WINDOW ((uintptr_t)1 << 30)
-#define RANGES 4096
 
 /* Loaded late, so that it lies where we want it. */
 static struct {
@@ -34,58 +34,19 @@ static pthread_barrier_t created, squeezed;
 static const char *script;
 static long aborts, sum;
 
-/* mmap() past any preload: the squeeze is not what is tested. */
-static void fill(uintptr_t start, uintptr_t end)
-{
-	if (start < end)
-		syscall(SYS_mmap, start, end - start, PROT_NONE,
-			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED,
-			-1, 0);
-}
-
-/* The free ranges from @low to @high; their number. */
-static int free_ranges(uintptr_t low, uintptr_t high, uintptr_t *at,
-		       uintptr_t *to)
-{
-	FILE *maps = fopen("/proc/self/maps", "r");
-	uintptr_t start, end;
-	char line[512];
-	int n = 0;
-
-	low &= -4096ul;
-	high &= -4096ul;
-	while (low < high && n < RANGES - 1 &&
-	       fgets(line, sizeof(line), maps)) {
-		if (sscanf(line, "%lx-%lx", &start, &end) != 2)
-			continue;
-		if (start > low) {
-			at[n] = low;
-			to[n++] = start < high ? start : high;
-		}
-		if (end > low)
-			low = end;
-	}
-	fclose(maps);
-	if (low < high) {
-		at[n] = low;
-		to[n++] = high;
-	}
-	return n;
-}
-
 /* Fills what is free within reach of @near, but for @gap bytes close to it. */
 static void squeeze(uintptr_t near, size_t gap)
 {
-	uintptr_t at[RANGES], to[RANGES];
-	int n = free_ranges(near - WINDOW, near + WINDOW, at, to);
+	uintptr_t at[SQUEEZE_RANGES], to[SQUEEZE_RANGES];
+	size_t n = squeeze_free(near - WINDOW, near + WINDOW, at, to);
 
 	/* The gap is the end of the last large one below. */
-	for (int i = n; i-- > 0;) {
+	for (size_t i = n; i-- > 0;) {
 		if (gap && to[i] < near && to[i] - at[i] >= gap) {
 			to[i] -= gap;
 			gap = 0;
 		}
-		fill(at[i], to[i]);
+		squeeze_fill(at[i], to[i]);
 	}
 }
 
@@ -115,14 +76,14 @@ static void load(void)
 	void *above = (void *)syscall(
 		SYS_mmap, NULL, 3 * WINDOW, PROT_NONE,
 		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	uintptr_t at[RANGES], to[RANGES];
+	uintptr_t at[SQUEEZE_RANGES], to[SQUEEZE_RANGES];
 	void *library;
-	int n = free_ranges((uintptr_t)above, (uintptr_t)&n, at, to);
+	size_t n = squeeze_free((uintptr_t)above, (uintptr_t)&n, at, to);
 
 	/* Between the other libraries there may be room for one more. */
-	for (int i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++)
 		if (to[i] - at[i] < WINDOW)
-			fill(at[i], to[i]);
+			squeeze_fill(at[i], to[i]);
 	library = dlopen("libluajit-5.1.so.2", RTLD_NOW | RTLD_GLOBAL);
 
 	if (!library) {
