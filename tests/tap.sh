@@ -18,6 +18,15 @@ ok()
 	fi
 }
 
+# is TEXT EXPECTED FOUND: the same for two values, which are shown.
+is()
+{
+	local text="$1: $3"
+
+	[ "$2" = "$3" ] || text="$1: expected '$2', found '$3'"
+	ok "$text" [ "$2" = "$3" ]
+}
+
 # The plan; ends the script.
 tap_done()
 {

@@ -7,20 +7,8 @@
 
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
-
-points=0
-failed=0
-
-point()
-{
-	points=$((points + 1))
-	if [ "$2" = "$3" ]; then
-		echo "ok $points - $1: $3"
-	else
-		echo "not ok $points - $1: expected '$2', found '$3'"
-		failed=1
-	fi
-}
+# shellcheck source=tests/tap.sh
+. tests/tap.sh
 
 modules=("build/module/${TRACT_VM:?only inside the VM}"/tests/kunit/*.ko)
 [ -e "${modules[0]}" ] || {
@@ -40,17 +28,16 @@ for results in /sys/kernel/debug/kunit/tract*/results; do
 	suite=$(basename "$(dirname "$results")")
 	planned=$(sed -n 's/^ *1\.\.\([0-9]*\).*/\1/p' "$results" | tail -n 1)
 	passed=$(grep -cE '^    ok [0-9]+' "$results" || true)
-	point "$suite: all of its plan passed" "${planned:-no plan}" "$passed"
-	point "$suite: nothing failed" 0 "$(grep -c 'not ok' "$results" || true)"
-	point "$suite: nothing was skipped" 0 "$(grep -c '# SKIP' "$results" || true)"
+	is "$suite: all of its plan passed" "${planned:-no plan}" "$passed"
+	is "$suite: nothing failed" 0 "$(grep -c 'not ok' "$results" || true)"
+	is "$suite: nothing was skipped" 0 "$(grep -c '# SKIP' "$results" || true)"
 	found=$((found + ${planned:-0}))
 	plans=$((plans + 1))
 done
-point "suites that ran, as in the sources" "$suites" "$plans"
-point "tests that were planned, as in the sources" "$cases" "$found"
+is "suites that ran, as in the sources" "$suites" "$plans"
+is "tests that were planned, as in the sources" "$cases" "$found"
 
 for module in "${modules[@]}"; do
 	rmmod "$(basename "$module" .ko)"
 done
-echo "1..$points"
-exit $failed
+tap_done

@@ -6,6 +6,8 @@
 
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+# shellcheck source=tests/tap.sh
+. tests/tap.sh
 ctl=$PWD/build/tractctl
 
 [ -e /dev/tract ] || {
@@ -16,20 +18,6 @@ ctl=$PWD/build/tractctl
 work=$(mktemp -d)
 pids=()
 trap 'kill "${pids[@]}" 2>/dev/null || true; rm -rf "$work"' EXIT
-points=0
-failed=0
-
-# point NAME EXPECTED FOUND
-point()
-{
-	points=$((points + 1))
-	if [ "$2" = "$3" ]; then
-		echo "ok $points - $1: $3"
-	else
-		echo "not ok $points - $1: expected '$2', found '$3'"
-		failed=1
-	fi
-}
 
 # status COMMAND...: its exit status; what it says goes to files.
 status()
@@ -89,48 +77,48 @@ for ((attempt = 0; attempt < 600; attempt++)); do
 done
 read -r first second <"$work/known"
 
-point "info: exit status" 0 "$(status "$ctl" info)"
-point "info: ABI" 1 "$(json 'j["info"][0]["abi_version"]' "$ctl" info --json)"
-point "info: page size" 4096 \
+is "info: exit status" 0 "$(status "$ctl" info)"
+is "info: ABI" 1 "$(json 'j["info"][0]["abi_version"]' "$ctl" info --json)"
+is "info: page size" 4096 \
 	"$(json 'j["info"][0]["page_size"]' "$ctl" info --json)"
-point "info: operations" \
+is "info: operations" \
 	"decommit populate commit guard unguard nodump dodump discard" \
 	"$(json 'j["info"][0]["operations"]' "$ctl" info --json)"
 
 key='[j["stat"][0][k] for k in ("pid", "command", "reservations", "reserved",
 	"populated", "decommitted", "operations", "refused")]'
-point "stat PID" "[$known, 'python3', 2, 100663296, 1048576, 4194304, 3, 0]" \
+is "stat PID" "[$known, 'python3', 2, 100663296, 1048576, 4194304, 3, 0]" \
 	"$(json "$key" "$ctl" stat --json "$known")"
-point "stat PID: maps as in /proc" "$(wc -l <"/proc/$known/maps")" \
+is "stat PID: maps as in /proc" "$(wc -l <"/proc/$known/maps")" \
 	"$(json 'j["stat"][0]["maps"] + ("vsyscall" in open("/proc/'"$known"'/maps").read())' \
 		"$ctl" stat --json "$known")"
-point "stat PID: the limit of maps" "$(cat /proc/sys/vm/max_map_count)" \
+is "stat PID: the limit of maps" "$(cat /proc/sys/vm/max_map_count)" \
 	"$(json 'j["stat"][0]["maps_max"]' "$ctl" stat --json "$known")"
-point "stat PID, as a table" "96.0 MiB" \
+is "stat PID, as a table" "96.0 MiB" \
 	"$("$ctl" stat "$known" | sed -n 's/^reserved  *//p')"
-point "stat --bytes PID" 100663296 \
+is "stat --bytes PID" 100663296 \
 	"$("$ctl" stat --bytes "$known" | sed -n 's/^reserved  *//p')"
-point "stat: the system has at least as much" True \
+is "stat: the system has at least as much" True \
 	"$(json 'j["stat"][0]["reserved"] >= 100663296' "$ctl" stat --json)"
-point "stat of a process that has none" 0 \
+is "stat of a process that has none" 0 \
 	"$(json 'j["stat"][0]["reservations"]' "$ctl" stat --json $$)"
 "$ctl" stat $$ >/dev/null 2>"$work/err"
-point "stat of a process that has none: it says so" 1 \
+is "stat of a process that has none: it says so" 1 \
 	"$(grep -c 'no reservations' "$work/err")"
 
 key='[(r["id"], r["pid"], r["reserved"], r["decommitted"], r["flags"])
 	for r in j["reservations"]]'
-point "list --pid" \
+is "list --pid" \
 	"[($first, $known, 67108864, 3145728, None), ($second, $known, 33554432, 1048576, 'nodump nohuge')]" \
 	"$(json "$key" "$ctl" list --json --pid "$known")"
-point "list: addresses as in /proc" True \
+is "list: addresses as in /proc" True \
 	"$(json 'all(r["address"][2:] in open("/proc/'"$known"'/maps").read()
 		for r in j["reservations"])' "$ctl" list --json --pid "$known")"
-point "list of all has these too" True \
+is "list of all has these too" True \
 	"$(json "{$first, $second} <= {r['id'] for r in j['reservations']}" \
 		"$ctl" list --json)"
-point "list, as a table" 3 "$("$ctl" list --pid "$known" | wc -l)"
-point "list of a process that has none" 0 \
+is "list, as a table" 3 "$("$ctl" list --pid "$known" | wc -l)"
+is "list of a process that has none" 0 \
 	"$(json 'len(j["reservations"])' "$ctl" list --json --pid $$)"
 
 status "$ctl" stat --watch=0.3 --json "$known" >"$work/watch.status" &
@@ -143,8 +131,8 @@ done
 kill "$known"
 wait "$known" || true
 wait "$watch"
-point "stat --watch ends well with the process" 0 "$(cat "$work/watch.status")"
-point "stat --watch repeats" True "$(python3 - "$work/out" <<-'END'
+is "stat --watch ends well with the process" 0 "$(cat "$work/watch.status")"
+is "stat --watch repeats" True "$(python3 - "$work/out" <<-'END'
 	import json, sys
 	text, end, found = open(sys.argv[1]).read(), 0, []
 	decoder = json.JSONDecoder()
@@ -158,23 +146,23 @@ point "stat --watch repeats" True "$(python3 - "$work/out" <<-'END'
 END
 )"
 
-point "a process that is gone: status" 1 "$(status "$ctl" stat "$known")"
-point "a process that is gone: reason" 1 "$(grep -c 'No such process' "$work/err")"
-point "wrong usage: status" 2 "$(status "$ctl" stat none)"
-point "no command: status" 2 "$(status "$ctl")"
-point "help: status" 0 "$(status "$ctl" --help)"
+is "a process that is gone: status" 1 "$(status "$ctl" stat "$known")"
+is "a process that is gone: reason" 1 "$(grep -c 'No such process' "$work/err")"
+is "wrong usage: status" 2 "$(status "$ctl" stat none)"
+is "no command: status" 2 "$(status "$ctl")"
+is "help: status" 0 "$(status "$ctl" --help)"
 
 # As another user: not the system, not root's processes, but one's own.
 nobody=(setpriv --reuid 65534 --regid 65534 --clear-groups)
-point "not allowed, a process: status" 1 \
+is "not allowed, a process: status" 1 \
 	"$(status "${nobody[@]}" "$ctl" stat $$)"
-point "not allowed, a process: reason" 1 "$(grep -c CAP_SYS_PTRACE "$work/err")"
-point "not allowed, the system: status" 1 "$(status "${nobody[@]}" "$ctl" stat)"
+is "not allowed, a process: reason" 1 "$(grep -c CAP_SYS_PTRACE "$work/err")"
+is "not allowed, the system: status" 1 "$(status "${nobody[@]}" "$ctl" stat)"
 "${nobody[@]}" sleep 1000 &
 own=$!
 pids+=("$own")
 sleep 0.5
-point "allowed: a process of one's own" 0 \
+is "allowed: a process of one's own" 0 \
 	"$(status "${nobody[@]}" "$ctl" stat "$own")"
 
 # The warning, with a limit that is nearly reached.
@@ -183,15 +171,14 @@ maps=$(json 'j["stat"][0]["maps"]' "$ctl" stat --json $$)
 echo $((maps + 2)) >/proc/sys/vm/max_map_count
 state=$(status "$ctl" stat $$)
 echo "$limit" >/proc/sys/vm/max_map_count
-point "few maps left: status" 0 "$state"
-point "few maps left: a warning" 1 "$(grep -c 'warning: .* maps' "$work/err")"
+is "few maps left: status" 0 "$state"
+is "few maps left: a warning" 1 "$(grep -c 'warning: .* maps' "$work/err")"
 
 mount --bind /dev/null /dev/tract
-point "another device at its place: status" 1 "$(status "$ctl" info)"
+is "another device at its place: status" 1 "$(status "$ctl" info)"
 umount /dev/tract
 rm /dev/tract
-point "no module: status" 3 "$(status "$ctl" info)"
-point "no module: what to do" 1 "$(grep -c insmod "$work/err")"
+is "no module: status" 3 "$(status "$ctl" info)"
+is "no module: what to do" 1 "$(grep -c insmod "$work/err")"
 
-echo "1..$points"
-exit $failed
+tap_done
