@@ -10,26 +10,11 @@ set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib.sh"
 cd "$TRACT_ROOT"
+# shellcheck source=tests/tap.sh
+. tests/tap.sh
 
 program=build/tests/examples/cache
 make -s "$program"
-count=0
-failed=0
-
-# verdict TEXT COMMAND...: is the command's status 0?
-verdict()
-{
-	local text=$1
-
-	shift
-	count=$((count + 1))
-	if "$@"; then
-		echo "ok $count - $text"
-	else
-		echo "not ok $count - $text"
-		failed=1
-	fi
-}
 
 # figure WHEN WHAT: the number before WHAT in the line of WHEN.
 figure()
@@ -45,18 +30,17 @@ run()
 }
 
 run env TRACT_OPTIONS=backend=plain "$program" 64 2000
-verdict "plain: the program ended well" [ "$status" = 0 ]
-verdict "plain: all images are found again" \
+ok "plain: the program ended well" [ "$status" = 0 ]
+ok "plain: all images are found again" \
 	[ "$(figure alone hits)" = 2000 ]
 
 run scripts/vm --kernel 6.12 --mem 512M --timeout 300 \
 	--env TRACT_OPTIONS=backend=module -- "$program" 260 1500 200
-verdict "module: the program ended well" [ "$status" = 0 ]
-verdict "module: it is the module" grep -q '^backend module' <<<"$output"
-verdict "module: beside another process entries are lost" \
+ok "module: the program ended well" [ "$status" = 0 ]
+ok "module: it is the module" grep -q '^backend module' <<<"$output"
+ok "module: beside another process entries are lost" \
 	[ "$(figure 'beside another' 'for want')" -gt 0 ]
-verdict "module: and found" [ "$(figure 'beside another' hits)" -gt 0 ]
-verdict "module: and none is wrong" \
+ok "module: and found" [ "$(figure 'beside another' hits)" -gt 0 ]
+ok "module: and none is wrong" \
 	[ "$(figure 'beside another' wrong)" = 0 ]
-echo "1..$count"
-exit "$failed"
+tap_done
