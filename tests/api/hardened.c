@@ -96,10 +96,12 @@ static void test_placement(void)
 		       quarter[3] > 1,
 	       "all over the span: %d %d %d %d", quarter[0], quarter[1],
 	       quarter[2], quarter[3]);
-	tap_ok(has_answered(&started[0]) && count_equal(&started[0], &started[1]) < 8,
+	tap_ok(has_answered(&started[0]) &&
+		       count_equal(&started[0], &started[1]) < 8,
 	       "two processes: %d of %d at the same place",
 	       count_equal(&started[0], &started[1]), PLACES);
-	tap_ok(has_answered(&forked[0]) && count_equal(&forked[0], &forked[1]) < 8,
+	tap_ok(has_answered(&forked[0]) &&
+		       count_equal(&forked[0], &forked[1]) < 8,
 	       "two forked children: %d", count_equal(&forked[0], &forked[1]));
 	tap_ok(count_equal(&forked[0], &own) < 8, "parent and child: %d",
 	       count_equal(&forked[0], &own));
@@ -460,7 +462,8 @@ int main(int argc, char **argv)
 	test_delay(700, 4000);
 	test_delay(5000, 250);
 	test_misuse();
-	test_others("abuse");
+	test_others("double_free");
+	test_others("invalid_free");
 	test_others("align");
 	test_others("sizes");
 	test_others("stats");
