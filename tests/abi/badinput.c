@@ -4,7 +4,7 @@
  * documented errno, and nothing changed: counters, map, contents of a
  * reservation and of the mappings beside it.
  */
-#include "harness.h"
+#include "observe.h"
 
 #define LENGTH (4 * MIB)
 #define NEVER_GIVEN 0x7000000000000000ULL

@@ -3,7 +3,7 @@
  * BATCH on an undisturbed reservation: what DECOMMIT drops and POPULATE brings,
  * to the page, many operations at once, merging, order, results.
  */
-#include "harness.h"
+#include "observe.h"
 
 #define DECOMMIT TRACT_OP_DECOMMIT
 #define POPULATE TRACT_OP_POPULATE

@@ -3,7 +3,7 @@
  * Core dumps: a reservation is in it, unless it was made with NODUMP; what was
  * dropped is not, by itself.  Sets core_pattern, so for a virtual machine.
  */
-#include "harness.h"
+#include "observe.h"
 
 #define PATTERN "/proc/sys/kernel/core_pattern"
 #define CORE "/tmp/tract-core"

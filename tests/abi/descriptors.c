@@ -6,7 +6,7 @@
  */
 #include <sys/socket.h>
 
-#include "harness.h"
+#include "observe.h"
 
 #define LENGTH (2 * MIB)
 

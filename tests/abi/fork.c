@@ -4,7 +4,7 @@
  * of the owner ever reaches a child's bytes; and the reservation lives until
  * the last mapping of it, in whichever process, is gone.
  */
-#include "harness.h"
+#include "observe.h"
 
 #define LENGTH (4 * MIB)
 

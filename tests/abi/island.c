@@ -5,7 +5,7 @@
  */
 #include <pthread.h>
 
-#include "harness.h"
+#include "observe.h"
 
 #define NEAR TRACT_RESERVE_NEAR
 #define EXEC TRACT_RESERVE_EXEC

@@ -5,7 +5,7 @@
  * structure says was done: operations before out_completed have their effect,
  * those behind it none, the one at it perhaps a part.
  */
-#include "harness.h"
+#include "observe.h"
 
 #define OPS TRACT_BATCH_MAX
 #define PIECE (4 * PAGE)

@@ -4,7 +4,7 @@
  * commit limit, room in the map (-ENOMEM); each time exactly undone.  Writes
  * sysctls, so it is for a virtual machine.
  */
-#include "harness.h"
+#include "observe.h"
 
 #define OVERCOMMIT "/proc/sys/vm/overcommit_memory"
 #define OVERCOMMIT_KB "/proc/sys/vm/overcommit_kbytes"

@@ -6,7 +6,7 @@
  */
 #include <sys/uio.h>
 
-#include "harness.h"
+#include "observe.h"
 
 #define LENGTH (8 * MIB)
 

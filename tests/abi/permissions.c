@@ -6,7 +6,7 @@
 #include <linux/capability.h>
 #include <sys/fsuid.h>
 
-#include "harness.h"
+#include "observe.h"
 
 #define UID_A 61001
 #define UID_B 61002

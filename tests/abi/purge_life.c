@@ -7,6 +7,7 @@
  * How many pages the module has pinned is seen from the limit that it charges,
  * and in /proc/vmstat from what was pinned and unpinned.
  */
+#include "observe.h"
 #include "offer.h"
 
 #define LENGTH (4 * MIB)

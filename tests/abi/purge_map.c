@@ -3,6 +3,7 @@
  * PURGE_MAP itself: every kind of wrong value has its errno and changes nothing;
  * what is offered goes, in time and with its neighbours intact; counts are right.
  */
+#include "observe.h"
 #include "offer.h"
 #include "touch.h"
 

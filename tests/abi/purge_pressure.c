@@ -5,6 +5,7 @@
  * Aged units go before others and whole huge pages before both, what is in use
  * stays, and of memory cgroups only the one that is asked for its memory.
  */
+#include "observe.h"
 #include "offer.h"
 
 #include <glob.h>

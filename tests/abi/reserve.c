@@ -4,7 +4,7 @@
  * its flags, huge pages, privacy, and ids that are never used twice.
  * The ways it can fail for want of something are in limits.c.
  */
-#include "harness.h"
+#include "observe.h"
 
 #define THP "/sys/kernel/mm/transparent_hugepage/enabled"
 

@@ -7,7 +7,7 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 
-#include "harness.h"
+#include "observe.h"
 
 #define LENGTH (2 * MIB)
 

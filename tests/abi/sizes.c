@@ -4,7 +4,7 @@
  * first version is -EINVAL, longer is right when the kernel's unknown rest is
  * zero, else -E2BIG, and what cannot be read or written is -EFAULT.
  */
-#include "harness.h"
+#include "observe.h"
 
 #define MAX_KNOWN 168
 

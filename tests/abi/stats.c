@@ -3,7 +3,7 @@
  * STATS: every counter after a known sequence, for a reservation, a process
  * and the system.  Who may ask about whom is in permissions.c.
  */
-#include "harness.h"
+#include "observe.h"
 
 #define LENGTH (4 * MIB)
 #define CHECK_FIELD(st, field, want) CHECK_EQ((st).field, want, #field)

@@ -5,6 +5,7 @@
  */
 #include <sys/uio.h>
 
+#include "observe.h"
 #include "touch.h"
 
 #define DECOMMIT TRACT_OP_DECOMMIT

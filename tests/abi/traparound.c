@@ -5,6 +5,7 @@
  */
 #include <pthread.h>
 
+#include "observe.h"
 #include "touch.h"
 
 /* Pages, from a multiple of it: beside a page written alone, and beside others. */

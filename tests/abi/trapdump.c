@@ -7,6 +7,7 @@
  */
 #include <pthread.h>
 
+#include "observe.h"
 #include "touch.h"
 
 #define PATTERN "/proc/sys/kernel/core_pattern"

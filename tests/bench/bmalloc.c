@@ -17,7 +17,7 @@
 #include <getopt.h>
 #include <pthread.h>
 
-#include "harness.h"
+#include "observe.h"
 
 #define PIECE (16 * KIB)
 /* Pieces are never neighbours, as in a fragmented heap. */

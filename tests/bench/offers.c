@@ -16,6 +16,7 @@
  * calls and acquisitions of mmap_lock are counted with the kernel's tracepoints
  * (root, tracefs), nanoseconds are instructions under scripts/vm --icount.
  */
+#include "observe.h"
 #include "offer.h"
 
 #define UNIT (64 * KIB)

@@ -18,7 +18,7 @@
  * free (drop what was touched, take the guard away) each of them, by the module,
  * by mprotect(), by MADV_GUARD_INSTALL, and by a mapping for each.
  */
-#include "harness.h"
+#include "observe.h"
 
 #ifndef MADV_GUARD_INSTALL
 #define MADV_GUARD_INSTALL 102

@@ -5,6 +5,7 @@
  * without a failure.  Each failure has a documented errno, and leaves counters,
  * map and contents as they were; no page of the failed call stays behind.
  */
+#include "observe.h"
 #include "offer.h"
 #include "touch.h"
 

@@ -9,7 +9,7 @@
  */
 #include <pthread.h>
 
-#include "harness.h"
+#include "observe.h"
 
 #define SMALL (2 * MIB)
 /* More than a DECOMMIT does at once, so that forks come in between. */

@@ -6,7 +6,7 @@
  *
  *   fuzz [seconds [seed]]
  */
-#include "harness.h"
+#include "observe.h"
 
 #define CANARY (2 * MIB)
 #define WINDOW (4 * PAGE)

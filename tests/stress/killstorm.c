@@ -5,7 +5,7 @@
  *
  *   killstorm [seconds [seed]]
  */
-#include "harness.h"
+#include "observe.h"
 
 #define CROWD 8
 #define REFCNT "/sys/module/tract/refcnt"

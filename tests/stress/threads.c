@@ -9,7 +9,7 @@
  */
 #include <pthread.h>
 
-#include "harness.h"
+#include "observe.h"
 
 #define PART_PAGES 64
 #define PART (PART_PAGES * PAGE)

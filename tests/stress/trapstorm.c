@@ -14,6 +14,7 @@
  */
 #include <pthread.h>
 
+#include "observe.h"
 #include "touch.h"
 
 #define PAGES 8

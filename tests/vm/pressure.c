@@ -24,6 +24,7 @@
  * ends 0 if both processes lived to the end and found their data, 2 if one was
  * killed, which ends the run.
  */
+#include "../observe.h"
 #include "../offer.h"
 
 #define UNIT (64 * KIB)
