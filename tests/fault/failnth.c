@@ -149,63 +149,37 @@ static void stats(void)
 	}
 }
 
-static void reserve(void)
+/* A reservation got over a failure: then it is whole. */
+static void use_and_unmap(const struct t_res *res, unsigned int n,
+			  struct t_snap *before)
 {
-	static const int listed[] = { -ENOMEM, -EFAULT, 0 };
-	static const unsigned int flags[] = {
-		0,
-		TRACT_RESERVE_NOHUGE | TRACT_RESERVE_NODUMP,
-		TRACT_RESERVE_TRAP,
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(flags); i++) {
-		unsigned int n, failed = 0;
-
-		for (n = 1; n < NTH_MAX; n++) {
-			struct t_snap before = t_snapshot();
-			struct t_res res;
-			bool injected;
-			int err;
-
-			arm(n);
-			err = t_reserve_raw(LENGTH, GIB, flags[i], &res);
-			injected = disarm();
-			failed += err != 0;
-			if (err) {
-				CHECK(injected && is_one_of(err, listed),
-				      "RESERVE, %u: %s", n, t_errno_name(err));
-			} else {
-				/* A failure it got over: then it is whole. */
-				t_fill(res.addr, LENGTH, n);
-				CHECK_ERR(
-					t_op(TRACT_OP_DISCARD, res.id, 0, PAGE),
-					0, "RESERVE, %u: DISCARD", n);
-				CHECK_EQ(t_nonzero(res.addr, PAGE), -1,
-					 "RESERVE, %u", n);
-				t_unmap(&res);
-				before.process.out_operations++;
-				before.process.out_decommitted_bytes += PAGE;
-				before.system.out_operations++;
-				before.system.out_decommitted_bytes += PAGE;
-			}
-			CHECK_UNCHANGED(&before, "RESERVE, %u", n);
-			check_canary("RESERVE", n);
-			if (!injected)
-				break;
-		}
-		report("RESERVE", n - 1, failed);
-	}
+	t_fill(res->addr, LENGTH, n);
+	CHECK_ERR(t_op(TRACT_OP_DISCARD, res->id, 0, PAGE), 0,
+		  "RESERVE, %u: DISCARD", n);
+	CHECK_EQ(t_nonzero(res->addr, PAGE), -1, "RESERVE, %u", n);
+	t_unmap(res);
+	before->process.out_operations++;
+	before->process.out_decommitted_bytes += PAGE;
+	before->system.out_operations++;
+	before->system.out_decommitted_bytes += PAGE;
 }
 
-/* The first of a process makes more than later ones do. */
-static void first_reserve_child(void)
+static void unmap(const struct t_res *res, unsigned int n,
+		  struct t_snap *before)
+{
+	(void)n;
+	(void)before;
+	t_unmap(res);
+}
+
+/* @undo undoes what has worked, and notes the counters that it changes. */
+static void sweep_reserve(const char *name, __u64 align, unsigned int flags,
+			  void (*undo)(const struct t_res *res, unsigned int n,
+				       struct t_snap *before))
 {
 	static const int listed[] = { -ENOMEM, -EFAULT, 0 };
 	unsigned int n, failed = 0;
 
-	nth_fd = open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC);
-	if (nth_fd < 0)
-		t_die("fail-nth: %s", strerror(errno));
 	for (n = 1; n < NTH_MAX; n++) {
 		struct t_snap before = t_snapshot();
 		struct t_res res;
@@ -213,19 +187,41 @@ static void first_reserve_child(void)
 		int err;
 
 		arm(n);
-		err = t_reserve_raw(LENGTH, 0, 0, &res);
+		err = t_reserve_raw(LENGTH, align, flags, &res);
 		injected = disarm();
 		failed += err != 0;
 		if (err)
-			CHECK(injected && is_one_of(err, listed),
-			      "RESERVE, %u: %s", n, t_errno_name(err));
+			CHECK(injected && is_one_of(err, listed), "%s, %u: %s",
+			      name, n, t_errno_name(err));
 		else
-			t_unmap(&res);
-		CHECK_UNCHANGED(&before, "first RESERVE, %u", n);
+			undo(&res, n, &before);
+		CHECK_UNCHANGED(&before, "%s, %u", name, n);
+		check_canary(name, n);
 		if (!injected)
 			break;
 	}
-	report("first RESERVE", n - 1, failed);
+	report(name, n - 1, failed);
+}
+
+static void reserve(void)
+{
+	static const unsigned int flags[] = {
+		0,
+		TRACT_RESERVE_NOHUGE | TRACT_RESERVE_NODUMP,
+		TRACT_RESERVE_TRAP,
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(flags); i++)
+		sweep_reserve("RESERVE", GIB, flags[i], use_and_unmap);
+}
+
+/* The first of a process makes more than later ones do. */
+static void first_reserve_child(void)
+{
+	nth_fd = open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC);
+	if (nth_fd < 0)
+		t_die("fail-nth: %s", strerror(errno));
+	sweep_reserve("first RESERVE", 0, 0, unmap);
 }
 
 static void first_reserve(void)
