@@ -130,9 +130,9 @@ static cold struct span *make_room(enum pool pool, size_t units, size_t align,
 }
 
 /*
- * Memory that is just being purged is waited for only when there is no other, for
- * half a second in all, and not for long at a time: another purge may have begun
- * by then.
+ * Memory that is just being purged is waited for only when there is no other, and
+ * not for long at a time: another purge may have begun by then.  In all a reclaim
+ * waits for half a second, an allocation for a tenth of that.
  */
 #define BUSY_TRIES 256
 #define BUSY_PAUSE_MAX_US 2000
