@@ -16,9 +16,9 @@
 /*
  * Metadata that a region may come to need besides its headers: bitmaps, of at
  * most 1 KiB a unit (two bits for each block of 16 bytes; in hardened mode three,
- * and 2 KiB), and a leaf or two of
- * the page map.  Set aside with the region, or a process that has used up its
- * address space would have memory and no way to hand it out.
+ * and 2 KiB), and a leaf or two of the page map.  Set aside with the region, or a
+ * process that has used up its address space would have memory and no way to hand
+ * it out.
  */
 #define META_PER_UNIT ((size_t)1024 << tract__options.hardened)
 #define META_PER_REGION (2 * sizeof(struct pagemap_leaf) + 65536)
@@ -88,14 +88,20 @@ void tract__region_insert(struct region *region, size_t index, size_t units,
 	}
 }
 
+/* As much as all before. */
+static size_t wish(void)
+{
+	size_t all = tract__arena.reserved_units * UNIT_SIZE;
+
+	return all > REGION_FIRST ? all : REGION_FIRST;
+}
+
 /* Address space for @units or more, as much as can be had with decency. */
-static int reserve(struct reservation *reservation, size_t units, bool huge)
+static int reserve(struct reservation *reservation, size_t units, size_t wanted,
+		   bool huge)
 {
 	size_t needed = align_up(units * UNIT_SIZE, REGION_ALIGN);
-	size_t wanted = tract__arena.reserved_units * UNIT_SIZE;
 
-	if (wanted < REGION_FIRST)
-		wanted = REGION_FIRST;
 	/*
 	 * Where a limit forbids that much (RLIMIT_AS, strict overcommit) an
 	 * eighth is asked for, and so on: the rest of the program needs address
@@ -179,7 +185,7 @@ static bool leaves_room(void)
 
 int tract__region_add(enum pool pool, size_t units)
 {
-	size_t wish = tract__arena.reserved_units * UNIT_SIZE;
+	size_t wished = wish();
 	bool huge = tract__arena.region_count > 0;
 	struct reservation reservation;
 	struct region *region;
@@ -188,7 +194,7 @@ int tract__region_add(enum pool pool, size_t units)
 	 * The first goes without huge pages: a small program should not pay
 	 * 2 MiB for its first block.
 	 */
-	if (reserve(&reservation, units, huge))
+	if (reserve(&reservation, units, wished, huge))
 		return -ENOMEM;
 	units = reservation.length / UNIT_SIZE;
 	if (tract__meta_reserve(units * (sizeof(struct span) + META_PER_UNIT) +
@@ -198,8 +204,7 @@ int tract__region_add(enum pool pool, size_t units)
 	region = region_slot(units);
 	if (!region)
 		goto undo;
-	if (reservation.length < (wish > REGION_FIRST ? wish : REGION_FIRST) &&
-	    !leaves_room())
+	if (reservation.length < wished && !leaves_room())
 		goto undo;
 	region->reservation = reservation;
 	region->pool = pool;
