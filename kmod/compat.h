@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The only file that knows that kernels differ.  Kbuild looks for the features
- * in the headers; each entry says who changed what, when, and why the code for
- * a kernel without it is right.
+ * in the headers; each entry says which of the kernels that it was held against,
+ * Debian's 6.1, 6.12 and 7.2, have it, and why the code for one without it is
+ * right.  When it came in between was not looked up.
  */
 #ifndef TRACT_COMPAT_H
 #define TRACT_COMPAT_H
@@ -21,10 +22,9 @@
 #endif
 
 /*
- * vm_flags_set(): 6.3, "mm: replace vma->vm_flags direct modifications with
- * modifier calls", made the flags const so that writers take the VMA's lock.
- * Before that there was no such lock; ->mmap() runs under mmap_lock for
- * writing, which is all that is needed to change them.
+ * vm_flags_set(): 6.12 and 7.2 have it, and flags that are const, so that writers
+ * take the VMA's lock.  6.1 has neither, nor such a lock; ->mmap() runs under
+ * mmap_lock for writing, which is all that is needed to change them.
  */
 static inline void tract_compat_vm_flags_set(struct vm_area_struct *vma,
 					     unsigned long flags)
@@ -38,8 +38,8 @@ static inline void tract_compat_vm_flags_set(struct vm_area_struct *vma,
 
 /*
  * A page of zeroes for a fault to read, as anonymous memory has it.  The VMA has
- * VM_MIXEDMAP.  pfn_t, a page frame number with flags that only drivers of
- * persistent memory had a use for, went away in 6.17.
+ * VM_MIXEDMAP.  6.1 and 6.12 want a pfn_t, a page frame number with flags, of
+ * which none is needed here; 7.2 has no such type.
  */
 static inline vm_fault_t tract_compat_insert_zero(struct vm_fault *vmf)
 {
@@ -53,10 +53,9 @@ static inline vm_fault_t tract_compat_insert_zero(struct vm_fault *vmf)
 }
 
 /*
- * mm_get_unmapped_area(): 6.10, "mm: switch mm->get_unmapped_area() to a flag",
- * replaced the function pointer in the mm; 7.x dropped its mm argument, which
- * had always been current->mm.  The pointer of older kernels is the same
- * search, and always set in the mm of a user process.
+ * mm_get_unmapped_area(): 6.12 has it with an mm to search, 7.2 for current->mm
+ * alone, which is the one we want.  6.1 has a function pointer in the mm, for the
+ * same search, which is always set in the mm of a user process.
  */
 static inline unsigned long
 tract_compat_get_unmapped_area(unsigned long address, unsigned long length,
@@ -75,8 +74,8 @@ tract_compat_get_unmapped_area(unsigned long address, unsigned long length,
 
 /*
  * vm_start_gap(), for which modules lack the size of the gap below a stack
- * (stack_guard_gap=, 256 pages if not said otherwise).  VM_SHADOW_STACK: 6.6;
- * shadow stacks keep a page below themselves.
+ * (stack_guard_gap=, 256 pages if not said otherwise).  6.12 and 7.2 know
+ * VM_SHADOW_STACK: shadow stacks keep a page below themselves.
  */
 static inline unsigned long
 tract_compat_start_gap(const struct vm_area_struct *vma)
@@ -93,9 +92,8 @@ tract_compat_start_gap(const struct vm_area_struct *vma)
 }
 
 /*
- * get_user_pages(): 6.5, "mm/gup: remove unused vmas parameter from
- * get_user_pages()", took the last parameter away.  NULL is what it had to be
- * for a caller that does not want VMAs.
+ * get_user_pages(): 6.1 has a last parameter for VMAs, NULL for a caller that
+ * wants none; 6.12 and 7.2 have no such parameter.
  *
  * Without an array for the pages it takes no reference, it only faults.
  */
@@ -116,22 +114,22 @@ static inline long tract_compat_fault_in(unsigned long start, unsigned long nr)
  * walkers out.  A zap without mmap_lock must therefore only meet VMAs that
  * khugepaged leaves alone: those with VM_DONTEXPAND.
  *
- * 6.7, "mm/thp: fix 'mm: thp: kill __transhuge_page_enabled()'", made
- * VM_DONTEXPAND keep khugepaged away without forbidding huge pages at fault
- * time, which 6.0 to 6.6 do.  There is no header to see that in; the function
- * thp_vma_allowable_order() came right after it (6.8).  And 6.12, "mm/mremap:
- * fix move_normal_pmd/retract_page_tables race", made mremap() look again,
- * under the page table lock, whether what it moves still is a page table:
- * without that an mremap() beside a lockless zap of a huge page would move an
- * empty entry as if it were one.  vma_thp_disabled() went in with the same
- * batch of fixes.  So with both in the header, huge pages can be zapped without
- * mmap_lock.
+ * In 6.1 VM_DONTEXPAND forbids huge pages at fault time as well
+ * (hugepage_vma_check()); in 6.12 it only keeps khugepaged away
+ * (__thp_vma_allowable_orders()).  And in 6.12 move_normal_pmd() looks again,
+ * under the page table lock, whether what mremap() moves still is a page table,
+ * which it does not in 6.1: there an mremap() beside a lockless zap of a huge
+ * page would move an empty entry as if it were one.
+ *
+ * No header shows either.  As their signs serve thp_vma_allowable_order() and
+ * vma_thp_disabled(): 6.12 and 7.2 have both, 6.1 has neither.  With both, huge
+ * pages are zapped without mmap_lock.
  *
  * Else a reservation with huge pages goes without VM_DONTEXPAND, and its zaps
  * take mmap_lock for reading, which keeps both khugepaged and mremap() out;
  * this is what MADV_DONTNEED does.  With TRACT_RESERVE_NOHUGE there is nothing
- * huge, and neither problem, on any kernel.  A kernel that backported both
- * fixes without the headers gets the lock without needing it, no harm.
+ * huge, and neither problem, on any kernel.  A kernel that has the fixes without
+ * the signs gets the lock without needing it, no harm.
  */
 #ifdef TRACT_HAVE_HUGE_DONTEXPAND
 #define TRACT_COMPAT_LOCKLESS_HUGE true
@@ -140,11 +138,11 @@ static inline long tract_compat_fault_in(unsigned long start, unsigned long nr)
 #endif
 
 /*
- * zap_vma_range(): 7.x, exported upstream to modules.  It zaps a part of one
- * VMA and so can work beside the VMAs of forked children.  Its predecessor
- * zap_page_range_single() is exported by distributions only and is not used:
- * without zap_vma_range() the module refuses while a child maps the
- * reservation, see zap.c.
+ * zap_vma_range(): 7.2 exports it to modules.  It zaps a part of one VMA and so
+ * can work beside the VMAs of forked children.  6.1 and 6.12 do not have it.
+ * What Debian's 6.12 exports in its place, zap_page_range_single(), 6.1 does not,
+ * and it is not used: without zap_vma_range() the module refuses while a child
+ * maps the reservation, see zap.c.
  */
 #ifdef TRACT_HAVE_ZAP_VMA_RANGE
 #define TRACT_COMPAT_SHARED_ZAP true
@@ -153,9 +151,9 @@ static inline long tract_compat_fault_in(unsigned long start, unsigned long nr)
 #endif
 
 /*
- * Shrinkers: newer kernels (6.7) allocate them and free them by RCU; older ones
- * get a structure of the caller's, and unregister_shrinker() waits for those
- * that use it.  It does nothing with one that was never registered.
+ * Shrinkers: 6.12 and 7.2 allocate them, and free them by RCU; 6.1 gets
+ * a structure of the caller's, and unregister_shrinker() waits for those that use
+ * it.  It does nothing with one that was never registered.
  */
 #define TRACT_COMPAT_SHRINKER_FLAGS (SHRINKER_NUMA_AWARE | SHRINKER_MEMCG_AWARE)
 
@@ -202,8 +200,9 @@ static inline void tract_compat_shrinker_free(struct shrinker *shrinker)
 #endif
 
 /*
- * list_lru_add() and list_lru_del() of a slab object found its node and cgroup
- * by themselves; newer kernels (6.8) call that list_lru_add_obj().
+ * In 6.1 list_lru_add() and list_lru_del() of a slab object find its node and
+ * cgroup by themselves; in 6.12 and 7.2 those that do are list_lru_add_obj() and
+ * list_lru_del_obj().
  */
 #ifdef TRACT_HAVE_LIST_LRU_ADD_OBJ
 #define tract_compat_list_lru_add list_lru_add_obj
@@ -213,7 +212,10 @@ static inline void tract_compat_shrinker_free(struct shrinker *shrinker)
 #define tract_compat_list_lru_del list_lru_del
 #endif
 
-/* The callback of a walk was also given the lock, which nothing here needs. */
+/*
+ * In 6.1 and 6.12 the callback of a walk is also given the lock, which nothing
+ * here needs; in 7.2 it is not.
+ */
 #ifdef TRACT_HAVE_LIST_LRU_WALK_LOCK
 #define TRACT_COMPAT_LIST_LRU_LOCK spinlock_t *lock,
 #else

@@ -148,8 +148,8 @@ static unsigned long tract_file_get_unmapped_area(struct file *file,
 	unsigned long slack = res->align - PAGE_SIZE;
 
 	/*
-	 * mremap() of the owner or a child, to where it likes: since 7.x it
-	 * takes what it gets from here even with MREMAP_FIXED.
+	 * mremap() of the owner or a child, to where it likes: 7.2 takes what
+	 * it gets from here even with MREMAP_FIXED.
 	 */
 	if (READ_ONCE(res->maker) != current)
 		return tract_compat_get_unmapped_area(address, length, pgoff,

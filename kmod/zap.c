@@ -9,8 +9,9 @@
  * A zap must never reach another mm.  The VMAs of forked children are in the
  * same tree, so look and zap both happen under one hold of i_mmap_rwsem for
  * reading: dup_mmap() inserts the child's VMA under i_mmap_rwsem for writing
- * before it copies the first page table entry of it.  A fork is therefore
- * either seen by the look, or copies nothing before the zap has ended.
+ * before it copies the first page table entry of it (6.1 and 6.12, where it
+ * matters).  A fork is therefore either seen by the look, or copies nothing
+ * before the zap has ended.
  *
  * (Were there a gap in this, the child would miss contents that its parent had
  * declared disposable before it forked: the owner says so by making the call,
@@ -84,18 +85,18 @@ int tract_zap_look_locked(struct tract_reservation *res)
 }
 
 /*
- * unmap_mapping_range() is the only zap that modules may call, and takes
- * i_mmap_rwsem for reading itself.  Taking it twice would deadlock as soon as a
- * writer queues in between, so the call gets an address_space of ours: its
- * i_mmap is a copy of the root of the real tree, which does not change while we
- * hold the real lock, and its lock is its own, of a lockdep class of its own,
+ * unmap_mapping_range() is the zap that modules are given for what maps a file.
+ * It takes i_mmap_rwsem for reading itself.  Taking it twice would deadlock as
+ * soon as a writer queues in between, so the call gets an address_space of ours:
+ * its i_mmap is a copy of the root of the real tree, which does not change while
+ * we hold the real lock, and its lock is its own, of a lockdep class of its own,
  * that nobody else takes.
  *
  * unmap_mapping_range(), and unmap_mapping_pages() and
  * unmap_mapping_range_tree() below it, use i_mmap and i_mmap_rwsem of the
- * mapping they are passed and nothing else of it (6.1 to 7.2).  What is below
- * works on VMAs; of their vm_file it uses the inode's number for uprobes, and
- * the mapping with its lock for hugetlb only.
+ * mapping they are passed and nothing else of it (seen in 6.1 and 6.12).  What is
+ * below works on VMAs; of their vm_file it uses the address of the inode for
+ * uprobes, and the mapping with its lock for hugetlb only.
  */
 void tract_zap_drop_locked(struct tract_reservation *res, u64 offset,
 			   u64 length)
