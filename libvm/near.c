@@ -80,6 +80,7 @@ static void *take_near(uintptr_t near, size_t length)
 {
 	static const size_t reaches[] = { NEAR_REACH, FAR_REACH };
 	struct vm_section section;
+	int saved = errno;
 	void *p = NULL;
 
 	for (size_t i = 0; !p && i < ARRAY_SIZE(reaches); i++) {
@@ -94,6 +95,8 @@ static void *take_near(uintptr_t near, size_t length)
 			p = take_new(near, reaches[i], length);
 		tract__vm_exit(&section);
 	}
+	/* That islands are full is nothing to the program. */
+	errno = saved;
 	return p;
 }
 
@@ -219,7 +222,12 @@ bool tract__near_unmap(uintptr_t start, uintptr_t end)
 	for (unsigned int i = count(); i-- > 0;) {
 		if (start < islands[i].start || end > islands[i].end)
 			continue;
-		if (tract__sys_mprotect((void *)start, end - start, PROT_RW))
+		/*
+		 * New memory, or the next to have the place would have what
+		 * this program has put there: a file, locks, advice about
+		 * forks.
+		 */
+		if (tract__sys_map_over(start, end - start) != (long)start)
 			return false;
 		tract_island_free(islands[i].island, (void *)start,
 				  end - start);

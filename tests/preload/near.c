@@ -7,6 +7,8 @@
 #include "preload.h"
 #include "squeeze.h"
 
+#include <sys/wait.h>
+
 #define RW (PROT_READ | PROT_WRITE)
 #define RWX (RW | PROT_EXEC)
 #define ANON (MAP_PRIVATE | MAP_ANONYMOUS)
@@ -76,6 +78,62 @@ static char *probe(void)
 	return p;
 }
 
+/* Asks until it gets @p again, with whatever the preload has kept of it. */
+static char *ask_again(const char *p)
+{
+	char *q = ask(AREA, RWX);
+
+	for (int i = 0; preloaded && q != p && i < 2048; i++)
+		q = ask(AREA, RWX);
+	return q;
+}
+
+/* Gives @p back, which is not what was asked for last: nothing is learned. */
+static char *exchange(char *p)
+{
+	ask(AREA, RWX);
+	munmap(p, AREA);
+	return ask_again(p);
+}
+
+/* Nothing of what a program has made of a place stays there. */
+static void test_reused(void)
+{
+	char *p = ask(AREA, RWX), *q, *file;
+	int fd = memfd_create("near", MFD_CLOEXEC), status = -1;
+	pid_t pid;
+
+	/* Code that is mapped twice. */
+	file = fd < 0 || ftruncate(fd, AREA) ?
+		       MAP_FAILED :
+		       mmap(NULL, AREA, RW, MAP_SHARED, fd, 0);
+	if (file == MAP_FAILED ||
+	    mmap(p, AREA, RW, MAP_SHARED | MAP_FIXED, fd, 0) != p) {
+		tap_skip("no file in memory");
+		return;
+	}
+	*p = 7;
+	q = exchange(p);
+	tap_ok(!preloaded || q == p, "the place of a file again: %p",
+	       (void *)q);
+	tap_ok(!*q, "without its contents: %d", *q);
+	*q = 9;
+	tap_ok(*file == 7, "and writes do not go to it: %d", *file);
+	mlock(q, AREA);
+	*q = 8;
+	q = exchange(q);
+	tap_ok(!*q, "the place of locked memory is zero: %d", *q);
+	madvise(q, AREA, MADV_WIPEONFORK);
+	q = exchange(q);
+	*q = 5;
+	pid = fork();
+	if (!pid)
+		_exit(*q);
+	waitpid(pid, &status, 0);
+	tap_ok(WIFEXITED(status) && WEXITSTATUS(status) == 5,
+	       "and of what a child would not have had: %#x", status);
+}
+
 /* The map grows together again where code was: it is memory like any other. */
 static void test_probing(void)
 {
@@ -119,6 +177,7 @@ static void test_squeezed(void)
 
 	squeeze(FAR);
 	syscall(SYS_munmap, gap, 4 * MIB);
+	errno = 0;
 	/* After what there is of islands. */
 	do
 		p = ask(3 * MIB, RWX);
@@ -127,6 +186,7 @@ static void test_squeezed(void)
 	       (void *)p);
 	tap_ok(!preloaded || (p >= gap && p <= gap + MIB), "is found, at %p",
 	       (void *)gap);
+	tap_ok(!errno, "without an error: %d", errno);
 	gap = (char *)here() - 100 * MIB;
 	syscall(SYS_munmap, gap, 4 * MIB);
 	p = ask(3 * MIB, RWX);
@@ -165,6 +225,7 @@ int main(int argc, char **argv)
 	preload_start();
 	test_executable();
 	test_probing();
+	test_reused();
 	/* The squeeze is for good, and so is the filter. */
 	test_squeezed();
 	test_unseen();
