@@ -99,11 +99,11 @@ static long take(uintptr_t start, size_t length, int prot)
 			      tract__vm_refresh(start, start + length, state);
 	if (ret) {
 		/*
-		 * Not as we left it, or a parent's: it is nothing of ours.  If
-		 * it is still a hole, the kernel may have the addresses.
+		 * Not as we left it, or a parent's, or there are no markers: it
+		 * is nothing of ours.  If it is still a hole, the kernel may
+		 * have the addresses.
 		 */
-		if (state & PAGE_TRAPPED &&
-		    tract__trapped_is_there(start, start + length))
+		if (tract__vm_is_ours(start, start + length, state))
 			tract__sys_munmap((void *)start, length);
 		tract__vm_forget(start, start + length);
 		return 0;
@@ -183,26 +183,24 @@ static long map_over(uintptr_t start, uintptr_t end, int prot, int flags)
 {
 	unsigned int kinds = 1u << PAGE_HOLE;
 	uint8_t state = tract__pages_get(start);
+	bool mark = prot == PROT_NONE && end - start <= VM_GUARD_MAX &&
+		    tract__vm_can_mark(state);
 
+	/* The look whether it is ours may cost its contents: only for these. */
+	if (prot != PROT_RW && !mark)
+		return 0;
 	if (!(flags & MAP_FIXED_NOREPLACE))
 		kinds |= 1u << PAGE_MAPPED | 1u << PAGE_GUARD;
 	if (!is_ordinary(prot, flags) || !all_plain(start, end, kinds) ||
 	    tract__pages_prepare(start, end) ||
 	    !tract__vm_is_ours(start, end, state))
 		return 0;
-	if (prot == PROT_RW) {
-		if (tract__vm_refresh(start, end, state))
-			return 0;
-		state = page_change(state, PAGE_MAPPED, prot);
-	} else if (prot == PROT_NONE && end - start <= VM_GUARD_MAX &&
-		   tract__vm_can_mark(state)) {
-		if (tract__vm_mark(start, end, state))
-			return 0;
-		state = page_change(state, PAGE_GUARD, PROT_RW);
-		vm_count(COUNT_GUARDS);
-	} else {
+	if (mark ? tract__vm_mark(start, end, state) :
+		   tract__vm_refresh(start, end, state))
 		return 0;
-	}
+	if (mark)
+		vm_count(COUNT_GUARDS);
+	state = page_change(state, mark ? PAGE_GUARD : PAGE_MAPPED, PROT_RW);
 	tract__pages_set(start, end, state);
 	tract__holes_remove(start, end);
 	return (long)start;

@@ -15,23 +15,29 @@ static char *map(size_t pages)
 	return mmap(NULL, pages * PAGE, RW, ANON | MAP_NORESERVE, -1, 0);
 }
 
-/* Is @flag among the VmFlags of the mapping that has @p in it? */
-static bool has_flag(const void *p, const char *flag)
+/* What smaps says as @name of the mapping that has @p in it; "": nothing. */
+static const char *mapping_field(const void *p, const char *name)
 {
+	static char line[512];
 	FILE *smaps = fopen("/proc/self/smaps", "r");
 	unsigned long start, end;
 	bool here = false, found = false;
-	char line[512];
 
-	while (fgets(line, sizeof(line), smaps)) {
+	while (!found && fgets(line, sizeof(line), smaps)) {
 		if (sscanf(line, "%lx-%lx ", &start, &end) == 2)
 			here = start <= (unsigned long)p &&
 			       (unsigned long)p < end;
-		else if (here && !strncmp(line, "VmFlags:", 8))
-			found = strstr(line, flag);
+		else
+			found = here && !strncmp(line, name, strlen(name));
 	}
 	fclose(smaps);
-	return found;
+	return found ? line + strlen(name) : "";
+}
+
+/* Is @flag among the VmFlags of the mapping that has @p in it? */
+static bool has_flag(const void *p, const char *flag)
+{
+	return strstr(mapping_field(p, "VmFlags:"), flag);
 }
 
 static bool fails(long ret, int error)
@@ -299,6 +305,42 @@ static int repeat(void *p, size_t length, int advice)
 	return tries;
 }
 
+/* What was unmapped is free, for memory without access as for any other. */
+static void test_hint(void)
+{
+	char *p = map(512), *gap = p + 100 * PAGE, *q;
+
+	memset(p, 1, 512 * PAGE);
+	munmap(gap, 64 * PAGE);
+	q = mmap(gap, 64 * PAGE, PROT_NONE, ANON | MAP_NORESERVE, -1, 0);
+	tap_ok(q == gap && peek(q) == FAULT, "at its hint %p, without access",
+	       (void *)gap);
+	tap_ok(!mprotect(q, 64 * PAGE, RW) && !*q && !q[64 * PAGE - 1],
+	       "and then zero");
+	munmap(p, 512 * PAGE);
+}
+
+/* A mapping that is refused takes nothing away of what is at its place. */
+static void test_refused(void)
+{
+	static const int code = PROT_READ | PROT_EXEC;
+	char *p = map(512);
+
+	memset(p, 3, 512 * PAGE);
+	if (!refuse(SYS_mmap, &code, 1, EACCES)) {
+		tap_skip("no seccomp filters");
+		return;
+	}
+	tap_ok(fails((long)mmap(p, 64 * PAGE, code, ANON | MAP_FIXED, -1, 0),
+		     EACCES) &&
+		       *p == 3,
+	       "code that is refused");
+	tap_ok(!atoi(mapping_field(p, "LazyFree:")),
+	       "nor will the kernel, when memory is short: %d kB",
+	       atoi(mapping_field(p, "LazyFree:")));
+	munmap(p, 512 * PAGE);
+}
+
 /* The map is full: madvise() says so for ever, and callers never end. */
 static void test_storm(void)
 {
@@ -351,6 +393,8 @@ int main(int argc, char **argv)
 	test_guards();
 	test_free();
 	test_guards_beside();
+	test_hint();
+	test_refused();
 	test_storm();
 	return tap_done();
 }
