@@ -294,6 +294,12 @@ int tract__sys_mprotect(void *addr, size_t length, int prot)
 	return (int)call(SYS_mprotect, (long)addr, (long)length, prot, 0, 0, 0);
 }
 
+int tract__sys_pkey_mprotect(void *addr, size_t length, int prot, int key)
+{
+	return (int)call(SYS_pkey_mprotect, (long)addr, (long)length, prot, key,
+			 0, 0);
+}
+
 int tract__sys_madvise(void *addr, size_t length, int advice)
 {
 	return (int)call_memory(SYS_madvise, (long)addr, (long)length, advice,

@@ -73,6 +73,7 @@ int tract__sys_munmap(void *addr, size_t length);
 long tract__sys_mremap(void *addr, size_t old_length, size_t length, int flags,
 		       void *target);
 int tract__sys_mprotect(void *addr, size_t length, int prot);
+int tract__sys_pkey_mprotect(void *addr, size_t length, int prot, int key);
 int tract__sys_madvise(void *addr, size_t length, int advice);
 int tract__sys_mincore(void *addr, size_t length, unsigned char *pages);
 /* Does nothing, -ENOMEM where a part of the range is not mapped. */

@@ -57,7 +57,12 @@ EXPORT void *mremap(void *addr, size_t old_length, size_t length, int flags,
 
 EXPORT int mprotect(void *addr, size_t length, int prot)
 {
-	return (int)result(tract__vm_mprotect(addr, length, prot));
+	return (int)result(tract__vm_mprotect(addr, length, prot, NO_KEY));
+}
+
+EXPORT int pkey_mprotect(void *addr, size_t length, int prot, int key)
+{
+	return (int)result(tract__vm_mprotect(addr, length, prot, key));
 }
 
 EXPORT int madvise(void *addr, size_t length, int advice)

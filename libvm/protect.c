@@ -9,9 +9,18 @@
 #include "sys.h"
 #include "trapped.h"
 
+static int call_kernel(uintptr_t start, uintptr_t end, int prot, int key)
+{
+	void *addr = (void *)start;
+
+	return key == NO_KEY ?
+		       tract__sys_mprotect(addr, end - start, prot) :
+		       tract__sys_pkey_mprotect(addr, end - start, prot, key);
+}
+
 static int protect_kernel(uintptr_t start, uintptr_t end, int prot)
 {
-	return tract__sys_mprotect((void *)start, end - start, prot);
+	return call_kernel(start, end, prot, NO_KEY);
 }
 
 /*
@@ -84,24 +93,65 @@ static int protect_run(uintptr_t start, uintptr_t end, uint8_t state, int prot)
 	return ret;
 }
 
-long tract__vm_mprotect(void *addr, size_t length, int prot)
+/*
+ * A protection with more to it than we keep: the kernel has all of it, no guard of
+ * ours in its way, and pages that nobody else is given.
+ */
+static int protect_special(uintptr_t start, uintptr_t end, int prot, int key)
 {
-	uintptr_t start = (uintptr_t)addr;
-	uintptr_t end = start + align_up(length, PAGE_SIZE);
-	struct vm_section section;
+	uintptr_t at, next;
 	uint8_t state;
-	uintptr_t next;
-	long ret;
+	int ret = 0;
 
-	if (!vm_valid(start, length) || end > PAGES_END ||
-	    prot & ~(PROT_RW | PROT_EXEC) || !tract__pages_any(start, end) ||
-	    !tract__vm_enter(&section))
-		return tract__sys_mprotect(addr, length, prot);
-	ret = tract__pages_prepare(start, end);
+	for (at = start; !ret && at < end; at = next) {
+		next = tract__pages_run(at, end, &state);
+		if (page_kind(state) == PAGE_HOLE)
+			ret = -ENOMEM;
+		else if (page_kind(state) == PAGE_GUARD)
+			ret = tract__vm_settle_guards(at, next, state);
+	}
+	if (!ret)
+		ret = call_kernel(start, end, prot, key);
+	for (at = start; !ret && at < end; at = next) {
+		next = tract__pages_run(at, end, &state);
+		if (page_kind(state) == PAGE_FOREIGN)
+			continue;
+		if (state & PAGE_TRAPPED)
+			tract__trapped_split();
+		tract__pages_set(at, next,
+				 page_change(state, PAGE_MARKED, prot));
+	}
+	return ret;
+}
+
+static int protect_ordinary(uintptr_t start, uintptr_t end, int prot)
+{
+	uintptr_t next;
+	uint8_t state;
+	int ret = 0;
+
 	for (; !ret && start < end; start = next) {
 		next = tract__pages_run(start, end, &state);
 		ret = protect_run(start, next, state, prot);
 	}
+	return ret;
+}
+
+long tract__vm_mprotect(void *addr, size_t length, int prot, int key)
+{
+	uintptr_t start = (uintptr_t)addr;
+	uintptr_t end = start + align_up(length, PAGE_SIZE);
+	struct vm_section section;
+	int ret;
+
+	if (!vm_valid(start, length) || end > PAGES_END ||
+	    !tract__pages_any(start, end) || !tract__vm_enter(&section))
+		return call_kernel(start, start + length, prot, key);
+	ret = tract__pages_prepare(start, end);
+	if (!ret)
+		ret = key != NO_KEY || prot & ~(PROT_RW | PROT_EXEC) ?
+			      protect_special(start, end, prot, key) :
+			      protect_ordinary(start, end, prot);
 	tract__vm_exit(&section);
 	return ret;
 }

@@ -28,6 +28,9 @@
 #define MADV_GUARD_REMOVE 103
 #endif
 
+/* The protection key that leaves a mapping the one it has. */
+#define NO_KEY (-1)
+
 /* Ranges of this size are ours whatever their flags. */
 #define VM_LARGE ((size_t)1 << 20)
 /*
@@ -66,7 +69,8 @@ long tract__vm_mmap(void *addr, size_t length, int prot, int flags, int fd,
 long tract__vm_munmap(void *addr, size_t length);
 long tract__vm_mremap(void *addr, size_t old_length, size_t length, int flags,
 		      void *target);
-long tract__vm_mprotect(void *addr, size_t length, int prot);
+/* @key as of pkey_mprotect(), or NO_KEY. */
+long tract__vm_mprotect(void *addr, size_t length, int prot, int key);
 long tract__vm_madvise(void *addr, size_t length, int advice);
 
 /* The kernel has made this mapping: it is ours, or what was known is void. */

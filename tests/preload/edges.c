@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #define RW (PROT_READ | PROT_WRITE)
+#define PROT_SEM 8
 #define ANON (MAP_PRIVATE | MAP_ANONYMOUS)
 
 static char *map(size_t pages)
@@ -320,6 +321,33 @@ static void test_hint(void)
 	munmap(p, 512 * PAGE);
 }
 
+/* A protection with a bit, or a key, that the preload does not keep. */
+static void test_special(void)
+{
+	char *p = map(512), *q = p + 100 * PAGE;
+	int key = pkey_alloc(0, 0);
+
+	mprotect(q, PAGE, PROT_NONE);
+	tap_ok(!pkey_mprotect(q, PAGE, RW, -1) && poke(q, 1),
+	       "pkey_mprotect without a key");
+	mprotect(q, PAGE, PROT_NONE);
+	tap_ok(!mprotect(q, PAGE, RW | PROT_SEM) && poke(q, 1),
+	       "mprotect with a bit more");
+	mprotect(q, PAGE, PROT_NONE);
+	if (key < 0) {
+		tap_skip("no protection keys");
+	} else {
+		tap_ok(!pkey_mprotect(q, PAGE, RW, key) && poke(q, 1),
+		       "pkey_mprotect with a key");
+		pkey_set(key, PKEY_DISABLE_WRITE);
+		tap_ok(!poke(q, 1), "which protects");
+		munmap(q, PAGE);
+		mmap(q, PAGE, RW, ANON | MAP_NORESERVE, -1, 0);
+		tap_ok(poke(q, 1), "until it is unmapped");
+	}
+	munmap(p, 512 * PAGE);
+}
+
 /* A mapping that is refused takes nothing away of what is at its place. */
 static void test_refused(void)
 {
@@ -394,6 +422,7 @@ int main(int argc, char **argv)
 	test_free();
 	test_guards_beside();
 	test_hint();
+	test_special();
 	test_refused();
 	test_storm();
 	return tap_done();
