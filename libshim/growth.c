@@ -154,6 +154,11 @@ static void count_spared(struct span *span, size_t pages)
 void tract__growth_unspare(struct span *span)
 {
 	count_spared(span, 0);
+}
+
+void tract__growth_reuse(struct span *span)
+{
+	count_spared(span, 0);
 	tract__arena_note_growth();
 }
 

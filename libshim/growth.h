@@ -27,7 +27,11 @@ void tract__growth_prepare_own(size_t units);
 /* A span that is the first of its class, before its first block. */
 void tract__growth_trim(struct span *span);
 
-/* Pages that were dropped of a span in use may be there again; its heap is locked. */
+/*
+ * A span in use of which pages were dropped is given up, or about to be allocated
+ * from, and to have them again; its heap is locked.
+ */
 void tract__growth_unspare(struct span *span);
+void tract__growth_reuse(struct span *span);
 
 #endif

@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 
 #include "malloc.h"
+#include "region.h"
 #include "size_class.h"
 #include "stats.h"
 #include "suite.h"
@@ -112,6 +113,28 @@ START_TEST(few_survivors_keep_few_pages)
 }
 END_TEST
 
+/* Spans whose pages are gone in part give nothing back by being given up. */
+START_TEST(to_give_up_is_not_to_grow)
+{
+	uint32_t growths;
+
+	fill(old, BLOCKS, 2048);
+	for (size_t i = 0; i < BLOCKS; i++)
+		if (i % 16) {
+			tract__free(old[i]);
+			old[i] = NULL;
+		}
+	fill(new, BLOCKS, 3000);
+	ck_assert_uint_gt(tract__arena.spared_pages, BLOCKS / 8);
+	growths = tract__arena.growths;
+	for (size_t i = 0; i < BLOCKS; i += 16)
+		tract__free(old[i]);
+	ck_assert_uint_eq(tract__arena.spared_pages, 0);
+	ck_assert_uint_eq(tract__arena.growths, growths);
+	must_hold(new, BLOCKS, 3000);
+}
+END_TEST
+
 /* No larger than it was: what is free will be wanted back. */
 START_TEST(without_growth_nothing_is_dropped)
 {
@@ -132,4 +155,4 @@ END_TEST
 
 SUITE_MAIN("growth", a_size_that_is_done_with_leaves_no_span,
 	   a_span_with_a_live_block_stays, few_survivors_keep_few_pages,
-	   without_growth_nothing_is_dropped)
+	   to_give_up_is_not_to_grow, without_growth_nothing_is_dropped)
