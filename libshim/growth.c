@@ -27,8 +27,6 @@
 /* Calls to drop pages in one look, the heap locked: some milliseconds. */
 #define CALLS_MAX 64
 
-#define PAGE ((size_t)4096)
-
 /* Blocks that have pages, as far as is known. */
 static uint64_t touched(const struct span *span)
 {
