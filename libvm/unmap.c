@@ -96,15 +96,22 @@ static long copy(uintptr_t start, uintptr_t end, size_t length, int flags,
 	if (flags & MREMAP_FIXED && (uintptr_t)target < end &&
 	    start < (uintptr_t)target + size)
 		return -EINVAL;
+	if (!(prot & PROT_READ)) {
+		ret = tract__sys_mprotect((void *)start, end - start,
+					  PROT_READ);
+		if (ret)
+			return ret;
+	}
 	ret = tract__sys_mmap(flags & MREMAP_FIXED ? target : NULL, size,
 			      PROT_RW,
 			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE |
 				      (flags & MREMAP_FIXED ? MAP_FIXED : 0),
 			      -1, 0);
-	if (ret < 0 && ret > -4096)
+	if (ret < 0 && ret > -4096) {
+		if (!(prot & PROT_READ))
+			tract__sys_mprotect((void *)start, end - start, prot);
 		return ret;
-	if (!(prot & PROT_READ))
-		tract__sys_mprotect((void *)start, end - start, PROT_READ);
+	}
 	tract__contents_copy((uintptr_t)ret, start, start + kept);
 	if (prot != PROT_RW)
 		tract__sys_mprotect((void *)ret, size, prot);

@@ -95,7 +95,7 @@ void tract__vm_forget(uintptr_t start, uintptr_t end)
 	if (!tract__pages_any(start, end))
 		return;
 	tract__holes_remove(start, end);
-	/* Without memory for a border more is forgotten than had to be. */
+	/* Without memory for a border nothing is forgotten. */
 	if (tract__pages_prepare(start, end))
 		return;
 	tract__pages_set(start, end, PAGE_FOREIGN);

@@ -369,6 +369,30 @@ static void test_refused(void)
 	munmap(p, 512 * PAGE);
 }
 
+/*
+ * Memory without access is moved although it cannot be read meanwhile; at the worst
+ * the answer is an error.
+ */
+static void test_unreadable(void)
+{
+	static const int read = PROT_READ;
+	char *p = map(64), *q;
+
+	memset(p, 4, 64 * PAGE);
+	mprotect(p, 64 * PAGE, PROT_NONE);
+	if (!refuse(SYS_mprotect, &read, 1, ENOMEM)) {
+		tap_skip("no seccomp filters");
+		return;
+	}
+	q = mremap(p, 64 * PAGE, 128 * PAGE, MREMAP_MAYMOVE);
+	tap_ok(q != MAP_FAILED || errno == ENOMEM, "mremap: %p", (void *)q);
+	if (q == MAP_FAILED)
+		q = p;
+	tap_ok(!mprotect(q, 64 * PAGE, RW) && *q == 4 && q[64 * PAGE - 1] == 4,
+	       "and nothing is lost");
+	munmap(q, 64 * PAGE);
+}
+
 /* The map is full: madvise() says so for ever, and callers never end. */
 static void test_storm(void)
 {
@@ -424,6 +448,7 @@ int main(int argc, char **argv)
 	test_hint();
 	test_special();
 	test_refused();
+	test_unreadable();
 	test_storm();
 	return tap_done();
 }
