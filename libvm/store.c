@@ -25,3 +25,8 @@ void *tract__store_alloc(size_t size)
 	left -= size;
 	return p;
 }
+
+void tract__store_restart(void)
+{
+	left = 0;
+}

@@ -10,5 +10,10 @@
 
 /* @size bytes, zero, aligned to 64; NULL without memory.  At most 64 KiB. */
 void *tract__store_alloc(size_t size);
+/*
+ * In a child that was forked in the middle of tract__store_alloc(): what is left
+ * cannot be relied on, and is left behind.
+ */
+void tract__store_restart(void);
 
 #endif

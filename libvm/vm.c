@@ -5,6 +5,7 @@
 #include <linux/tract.h>
 
 #include "lock.h"
+#include "store.h"
 #include "sys.h"
 #include "trapped.h"
 
@@ -26,7 +27,8 @@ static struct shared *shared;
 /*
  * Set while the lock is held, in memory that a child gets a copy of: a child
  * that finds it set was forked while another thread was at work on the tables.
- * Each page is in its old or its new state, but the holes may be in disorder.
+ * Each page is in its old or its new state, but the holes and the memory for
+ * tables may be in disorder.
  */
 static bool busy;
 
@@ -52,8 +54,10 @@ bool tract__vm_enter(struct vm_section *section)
 	section->signals = tract__sys_block_signals();
 	lock_acquire(&shared->lock);
 	if (unlikely(!shared->alive)) {
-		if (busy)
+		if (busy) {
 			tract__holes_clear();
+			tract__store_restart();
+		}
 		shared->alive = 1;
 	}
 	write_once(&busy, true);

@@ -3,6 +3,7 @@
 #include "holes.h"
 #include "maps.h"
 #include "pages.h"
+#include "store.h"
 
 #include "suite.h"
 
@@ -208,5 +209,20 @@ START_TEST(a_line_of_the_map_is_read)
 }
 END_TEST
 
-SUITE_MAIN("vm tables", pages_are_what_was_set, holes_are_what_an_array_says,
-	   the_nearest_gap_is_found, a_line_of_the_map_is_read)
+/* None of what was left, which a fork may have caught half taken. */
+START_TEST(a_child_begins_its_store_anew)
+{
+	char *p = tract__store_alloc(64), *q;
+
+	ck_assert_ptr_nonnull(p);
+	tract__store_restart();
+	memset(p + 64, 1, 64);
+	q = tract__store_alloc(64);
+	ck_assert_ptr_nonnull(q);
+	must(q != p + 64 && !q[0] && !q[63]);
+}
+END_TEST
+
+SUITE_MAIN("vm tables", a_child_begins_its_store_anew, pages_are_what_was_set,
+	   holes_are_what_an_array_says, the_nearest_gap_is_found,
+	   a_line_of_the_map_is_read)
