@@ -11,10 +11,10 @@
 #include "heap.h"
 #include "report.h"
 
-/* The bin has no block left, or there is none yet. */
+/* Up to READY_MAX: no block is ready. */
 void *tract__malloc_slow(size_t size);
 
-/* More than CLASS_TABLE_MAX. */
+/* More than READY_MAX. */
 void *tract__malloc_medium(size_t size);
 
 /* What lies in another region, belongs to others, is large, or is no block. */
@@ -37,16 +37,17 @@ __attribute__((__noipa__, __cold__)) void tract__free_misfit(struct span *span,
 
 static inline void *fast_malloc(size_t size)
 {
-	struct bin *bin;
-	uint64_t word;
+	size_t block_size = (size + 15) & ~(size_t)15;
+	ready_of_thread *ready;
+	uint64_t bits;
 
-	if (unlikely(size > CLASS_TABLE_MAX))
+	if (unlikely(size > READY_MAX))
 		return tract__malloc_medium(size);
-	bin = heap_small_bin(tract__thread_heap, size);
-	word = read_once(bin->word);
-	if (unlikely(!word))
+	ready = ready_of(block_size);
+	bits = ready->bits;
+	if (unlikely(!bits))
 		return tract__malloc_slow(size);
-	return bin_take(bin, word);
+	return ready_take(ready, bits, block_size);
 }
 
 /* Of a span whose owner word is the caller's heap, untouched. */

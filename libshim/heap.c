@@ -25,11 +25,13 @@ uint64_t tract__no_blocks;
 	}
 
 struct heap tract__empty_heap = {
-	.small_bins = { [0 ... CLASS_TABLE_MAX / 16] = EMPTY_BIN },
+	.table_bins = { [0 ... TABLE_BINS - 1] = EMPTY_BIN },
 	.bins = { [0 ... CLASS_COUNT - 1] = EMPTY_BIN },
 };
 
 __thread struct heap *tract__thread_heap = &tract__empty_heap;
+
+__thread struct ready tract__ready[READY_MAX / 16 + 1];
 
 struct heap tract__orphans;
 
@@ -121,6 +123,8 @@ static void thread_exit(void *arg)
 	if (++exit_rounds < PTHREAD_DESTRUCTOR_ITERATIONS - 1 &&
 	    !pthread_setspecific(exit_key, heap))
 		return;
+	for (size_t size = 16; size <= READY_MAX; size += 16)
+		ready_forget(size);
 	tract__thread_heap = &tract__empty_heap;
 	thread_ended = true;
 	put_heap(heap);

@@ -21,6 +21,7 @@
 
 #include "bitops.h"
 #include "lock.h"
+#include "ready.h"
 #include "size_class.h"
 #include "span.h"
 
@@ -44,6 +45,9 @@ struct batch {
 	uint32_t left;	 /* frees until the span must be told */
 };
 
+/* Bins by the request's size. */
+#define TABLE_BINS ((CLASS_TABLE_MAX - READY_MAX) / 16)
+
 struct heap {
 	/*
 	 * The region of which a free finds the span by arithmetic: one of those
@@ -53,10 +57,10 @@ struct heap {
 	size_t region_length;
 	struct span *region_spans;
 	/*
-	 * By class; and copies by 16 bytes of the request, so that a malloc has
-	 * its bin without asking for its class.
+	 * By class; and copies by 16 bytes of the request, beyond READY_MAX, so
+	 * that a malloc has its bin without asking for its class.
 	 */
-	struct bin small_bins[CLASS_TABLE_MAX / 16 + 1];
+	struct bin table_bins[TABLE_BINS];
 	struct bin bins[CLASS_COUNT];
 	struct batch batches[CLASS_COUNT];
 	uint64_t batches_open[(CLASS_COUNT + 63) / 64]; /* those with bits */
@@ -128,23 +132,21 @@ void tract__heap_fork_prepare(void);
 void tract__heap_fork_parent(void);
 void tract__heap_fork_child(void);
 
-/* The bin for a request of up to CLASS_TABLE_MAX. */
-static inline struct bin *heap_small_bin(struct heap *heap, size_t size)
+/* The bin for a request of READY_MAX + 1 to CLASS_TABLE_MAX. */
+static inline struct bin *heap_table_bin(struct heap *heap, size_t size)
 {
-	_Static_assert(sizeof(struct bin) == 2 * 16, "an address in one step");
-	return (struct bin *)((char *)heap->small_bins +
-			      ((size + 15) & ~(size_t)15) * 2);
+	return &heap->table_bins[(size - READY_MAX - 1) / 16];
 }
 
 /* To be called after each change of a bin. */
 static inline void heap_copy_bin(struct heap *heap, unsigned int class)
 {
-	size_t size = class ? tract__class_size[class - 1] + 1 : 0;
+	size_t size = tract__class_size[class];
 
-	if (tract__class_size[class] > CLASS_TABLE_MAX)
+	if (size <= READY_MAX || size > CLASS_TABLE_MAX)
 		return;
-	for (; size <= tract__class_size[class]; size += 16)
-		*heap_small_bin(heap, size) = heap->bins[class];
+	for (; size > tract__class_size[class - 1]; size -= 16)
+		*heap_table_bin(heap, size) = heap->bins[class];
 }
 
 /* Is @heap the span's owner, and the span untouched? */

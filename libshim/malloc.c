@@ -76,34 +76,80 @@ static noinline void *malloc_slow_class(unsigned int class)
 	return likely(p) ? p : malloc_class_again(class);
 }
 
+/*
+ * Of a class of up to READY_MAX: a block, and what else is free in its word is
+ * ready from now on.
+ */
+static noinline void *malloc_get_ready(size_t size)
+{
+	unsigned int class = size_class_of(size);
+	void *p = malloc_slow_class(class);
+	const struct bin *bin = &tract__thread_heap->bins[class];
+
+	tract__ready[class + 1] = (struct ready){
+		.bits = read_once(bin->word),
+		.base = bin->word_base,
+		.word = bin->word,
+	};
+	return p;
+}
+
+/* First what was freed in the same word meanwhile. */
 noinline void *tract__malloc_slow(size_t size)
 {
-	return malloc_slow_class(size_class_of(size));
+	size_t block_size = (size + 15) & ~(size_t)15;
+	ready_of_thread *ready = ready_of(block_size);
+	uint64_t bits;
+
+	if (unlikely(!ready->word))
+		return malloc_get_ready(size);
+	bits = read_once(ready->word);
+	if (!bits)
+		return malloc_get_ready(size);
+	return ready_take(ready, bits, block_size);
 }
 
 static inline void *malloc_class(unsigned int class)
 {
 	struct bin *bin = &tract__thread_heap->bins[class];
-	uint64_t word = read_once(bin->word);
+	uint64_t word;
 
+	if (tract__class_size[class] <= READY_MAX)
+		return fast_malloc(tract__class_size[class]);
+	word = read_once(bin->word);
 	if (unlikely(!word))
 		return malloc_slow_class(class);
 	return bin_take(bin, word);
 }
 
-noinline void *tract__malloc_medium(size_t size)
+static noinline void *malloc_beyond(size_t size)
 {
 	unsigned int class;
 	size_t zero_from;
 
-	if (likely(size <= SMALL_MAX))
-		return malloc_class(size_class_of_medium(size));
 	if (size <= MEDIUM_MAX && !tract__options.hardened) {
 		class = tract__size_class_beyond(size);
 		if (class < CLASS_COUNT)
 			return malloc_class(class);
 	}
 	return malloc_large(size, ALIGN_MIN, false, &zero_from);
+}
+
+noinline void *tract__malloc_medium(size_t size)
+{
+	struct bin *bin;
+	uint64_t word;
+
+	if (size <= CLASS_TABLE_MAX)
+		bin = heap_table_bin(tract__thread_heap, size);
+	else if (likely(size <= SMALL_MAX))
+		bin = &tract__thread_heap->bins[size_class_of_medium(size)];
+	else
+		return malloc_beyond(size);
+	word = read_once(bin->word);
+	if (unlikely(!word))
+		return malloc_slow_class(size_class_of(size));
+	return bin_take(bin, word);
 }
 
 void *tract__malloc(size_t size)

@@ -19,7 +19,6 @@
 #include "tick.h"
 
 #define EXPORT __attribute__((visibility("default")))
-#define PAGE ((size_t)4096)
 #define STDERR 2
 
 void free_sized(void *p, size_t size);

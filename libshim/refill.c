@@ -103,6 +103,8 @@ void tract__refill_drop_current(struct heap *heap, struct bin *bin)
 	bin->span = NULL;
 	bin->word = &tract__no_blocks;
 	heap_copy_bin(heap, span->class);
+	if (heap == tract__thread_heap && span->block_size <= READY_MAX)
+		ready_forget(span->block_size);
 	tract__span_settle(heap, span);
 }
 

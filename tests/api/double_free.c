@@ -28,6 +28,24 @@ static void twice_among(size_t size)
 	do_free(neighbour);
 }
 
+/*
+ * Allocation has come to where the block lies, and is about to hand it out: those
+ * of lower addresses come first.
+ */
+static void twice_before_reuse(size_t size)
+{
+	void *p[70];
+	int i;
+
+	for (i = 0; i < 70; i++)
+		p[i] = do_malloc(size);
+	for (i = 0; i < 70; i += 2)
+		do_free(p[i]);
+	for (i = 0; i < 200 && do_malloc(size) != p[2]; i++)
+		;
+	do_free(about(p[4]));
+}
+
 /* Nothing is allocated between: the block must not have been handed out. */
 static void twice_later(size_t size)
 {
@@ -235,6 +253,9 @@ static const struct misuse misuses[] = {
 	{ "double free beside a live one of",
 	  twice_among,
 	  { 16, 100, 1000, 20000, 200000, 1 << 20 } },
+	{ "double free before the memory is reused of",
+	  twice_before_reuse,
+	  { 16, 100, 256, 1000 } },
 	{ "double free after other frees of",
 	  twice_later,
 	  { 16, 100, 1000, 20000, 200000, 1 << 20 } },
