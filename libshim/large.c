@@ -54,8 +54,8 @@ static size_t run_units(size_t size)
 }
 
 /*
- * A thread that freed the last block but one of the span that was here before
- * may be looking at it still: what such a look reads is written in one piece.
+ * A thread that has freed a block of the span that was here before may be looking
+ * at it still: what such a look reads is written in one piece.
  */
 static void *make_block(struct span *span, size_t size)
 {

@@ -86,8 +86,8 @@ static void other_then_own(size_t size)
 	do_free(about(p));
 }
 
-/* Others of the same span are freed between, by the thread that frees twice. */
-static void twice_gathered(size_t size)
+/* One of a span's blocks of which another thread has freed every other. */
+static void *among_gathered(size_t size)
 {
 	void *p[40];
 	int i;
@@ -96,19 +96,17 @@ static void twice_gathered(size_t size)
 		p[i] = do_malloc(size);
 	for (i = 0; i < 40; i += 2)
 		elsewhere(p[i]);
-	elsewhere(about(p[20]));
+	return about(p[20]);
+}
+
+static void twice_gathered(size_t size)
+{
+	elsewhere(among_gathered(size));
 }
 
 static void twice_gathered_own(size_t size)
 {
-	void *p[40];
-	int i;
-
-	for (i = 0; i < 40; i++)
-		p[i] = do_malloc(size);
-	for (i = 0; i < 40; i += 2)
-		elsewhere(p[i]);
-	do_free(about(p[20]));
+	do_free(among_gathered(size));
 }
 
 static void twice_inherited(size_t size)
