@@ -212,22 +212,21 @@ struct span *tract__arena_alloc_cache(size_t units)
 
 struct span *tract__arena_alloc_small(size_t units, unsigned int words)
 {
-	uint16_t bitmaps = tract__options.hardened ? 3 : 2;
+	bool holds = tract__options.hardened;
 	struct span *span = NULL;
-	uint64_t *bits;
+	struct tally *tally;
 
 	arena_lock();
-	bits = tract__meta_alloc_bits(bitmaps * words);
-	if (bits) {
+	tally = tract__meta_alloc_tally(words, holds);
+	if (tally) {
 		span = alloc_run(POOL_HEAP, units, 0, 0, SPAN_SMALL);
 		if (unlikely(!span))
-			tract__meta_free_bits(bits, bitmaps * words);
+			tract__meta_free_tally(tally, words, holds);
 	}
 	if (likely(span)) {
 		span->words = (uint16_t)words;
-		span->bitmaps = bitmaps;
-		span->free_bits = bits;
-		span->remote_bits = bits + words;
+		span->holds = holds;
+		write_once(&span->tally, tally);
 	}
 	arena_unlock();
 	return span;
@@ -241,8 +240,7 @@ void tract__arena_free(struct span *span)
 
 	arena_lock();
 	if (kind == SPAN_SMALL)
-		tract__meta_free_bits(span->free_bits,
-				      span->bitmaps * span->words);
+		tract__meta_free_tally(span->tally, span->words, span->holds);
 	/* Of a large block elsewhere only the first unit was entered. */
 	tract__pagemap_set(
 		span->base,

@@ -71,8 +71,8 @@ bool tract__arena_is_cache(const struct span *span);
 bool tract__arena_may_split(const struct span *span);
 
 /*
- * A run of kind SMALL with bitmaps: free_bits, remote_bits and in hardened mode
- * held bits, of @words words each, contents undefined.
+ * A run of kind SMALL with a tally for bitmaps of @words words each, in hardened
+ * mode with held bits; contents undefined.
  */
 struct span *tract__arena_alloc_small(size_t units, unsigned int words);
 

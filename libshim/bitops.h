@@ -33,20 +33,20 @@ static inline unsigned int bit_count(uint64_t word)
 	return (unsigned int)(word * 0x0101010101010101 >> 56);
 }
 
-/* Sets bit @index modulo 64 of *@word; was it set? */
-static inline bool bit_test_and_set(uint64_t *word, uint64_t index)
+/* Is bit @index modulo 64 of @word set? */
+static inline bool bit_is_set(uint64_t word, uint64_t index)
+{
+	return word >> index % 64 & 1;
+}
+
+/* @word with bit @index modulo 64 set. */
+static inline uint64_t bit_set(uint64_t word, uint64_t index)
 {
 #if defined(__x86_64__)
-	bool was;
-
-	__asm__("btsq %2, %0" : "+r"(*word), "=@ccc"(was) : "r"(index));
-	return was;
+	__asm__("btsq %1, %0" : "+r"(word) : "r"(index) : "cc");
+	return word;
 #else
-	uint64_t bit = 1ull << index % 64;
-	bool was = *word & bit;
-
-	*word |= bit;
-	return was;
+	return word | 1ull << index % 64;
 #endif
 }
 

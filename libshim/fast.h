@@ -54,24 +54,26 @@ static inline void *fast_malloc(size_t size)
 static inline void fast_free_own(struct span *span, void *p)
 {
 	uint64_t index = span_index(span, p);
-	uint64_t *at, word;
+	struct tally *tally = span_tally(span);
+	struct block_bits *bits;
+	uint64_t word;
 
 	if (caught(index >= span->block_count)) {
 		tract__free_misfit(span, index);
 		return;
 	}
-	at = &span->free_bits[index / 64];
-	word = read_once(at);
-	if (caught(bit_test_and_set(&word, index))) {
+	bits = tally_bits(tally, index);
+	word = read_once(&bits->free);
+	if (caught(bit_is_set(word | read_once(&bits->remote), index))) {
 		tract__free_twice(span, index);
 		return;
 	}
-	write_once(at, word);
+	write_once(&bits->free, bit_set(word, index));
 	/*
 	 * Release: who sees the count (and may retire the span for it) sees the
 	 * bit as well.  The span is not ours any more after this.
 	 */
-	if (unlikely(count_down(&span->countdown)))
+	if (unlikely(count_down(&tally->countdown)))
 		tract__free_event(span);
 }
 

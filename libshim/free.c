@@ -15,41 +15,38 @@
 static bool absorb(struct span *span)
 {
 	uint32_t collected = tract__span_collect(span);
-	uint32_t countdown = read_once(&span->countdown);
+	uint32_t *countdown = &span->tally->countdown;
+	uint32_t left = read_once(countdown);
 
-	/* A slow thread looks at the clock at each free from now on. */
+	/* The tag is to have the thread look at the clock. */
 	if (span->state == SPAN_CURRENT) {
-		if (!collected)
-			write_once(&span->countdown, 1);
-		return count_down(&span->countdown);
+		write_once(countdown, 1);
+		return count_down(countdown);
 	}
-	if (countdown <= collected + 1)
+	if (left <= collected + 1)
 		return true;
-	__atomic_store_n(&span->countdown, countdown - collected - 1,
-			 __ATOMIC_RELEASE);
+	__atomic_store_n(countdown, left - collected - 1, __ATOMIC_RELEASE);
 	return false;
 }
 
 void tract__free_touched(struct span *span, void *p)
 {
 	uint64_t index = span_index(span, p);
-	uint64_t *at = &span->free_bits[index / 64];
-	uint64_t word;
+	uint64_t *word;
 	bool due;
 
 	if (caught(index >= span->block_count))
 		tract__report_corruption("invalid free", p);
-	word = read_once(at);
-	if (caught(bit_test_and_set(&word, index) ||
-		   span_bit_is_set(span->remote_bits, index) ||
+	if (caught(span_is_freed(span, index) ||
 		   tract__remote_is_gathered(span, index)))
 		tract__report_corruption("double free", p);
 	/* Gathered before the span was adopted.  The block keeps it from going. */
 	if (read_once(&span->gatherer) == tract__thread_heap)
 		tract__remote_tell(tract__thread_heap, span->class);
-	write_once(at, word);
+	word = &span_bits(span, index)->free;
+	write_once(word, read_once(word) | 1ull << index % 64);
 	if (read_once(&span->gatherer))
-		due = count_down(&span->countdown);
+		due = count_down(&span->tally->countdown);
 	else
 		due = absorb(span);
 	/*
@@ -80,7 +77,7 @@ void tract__free_event(struct span *span)
 	    span_owner(span) == heap) {
 		/* Or their owners would have no fast frees, for a few of ours. */
 		tract__remote_flush(heap);
-		write_once(&span->countdown, tract__tick_pace(heap));
+		write_once(&span->tally->countdown, tract__tick_pace(heap));
 		return;
 	}
 	lock_acquire(&heap->lock);
@@ -96,9 +93,7 @@ bool tract__free_would_be_valid(const struct span *span, const void *p)
 {
 	uint64_t index = span_index(span, p);
 
-	return index < span->block_count &&
-	       !span_bit_is_set(span->free_bits, index) &&
-	       !span_bit_is_set(span->remote_bits, index) &&
+	return index < span->block_count && !span_is_freed(span, index) &&
 	       !tract__remote_is_gathered(span, index) &&
 	       !(tract__options.hardened && tract__hardened_holds(span, index));
 }

@@ -12,9 +12,6 @@
  */
 #define STEP_MAX 32
 
-/* What a class has to begin with, of a span whose pages all are there. */
-#define FIRST_BYTES ((size_t)32768)
-
 /* A hole that is shorter is not worth its part of a system call. */
 #define HOLE_MIN ((size_t)8192)
 
@@ -44,7 +41,7 @@ static bool is_idle(struct span *span)
 	for (unsigned int i = 0; i < span->words; i++, blocks -= 64) {
 		uint64_t all = blocks < 64 ? (1ull << blocks) - 1 : ~0ull;
 
-		if (read_once(&span->free_bits[i]) != all)
+		if (read_once(&span->tally->bits[i].free) != all)
 			return false;
 	}
 	return true;
@@ -107,7 +104,7 @@ static size_t add(struct holes *holes, const struct span *span, size_t from,
 static uint64_t next_block(const struct span *span, uint64_t index, bool free)
 {
 	while (index < span->block_count) {
-		uint64_t word = read_once(&span->free_bits[index / 64]);
+		uint64_t word = read_once(&span_bits(span, index)->free);
 
 		word = (free ? word : ~word) >> index % 64;
 		if (word) {
@@ -138,7 +135,7 @@ static bool is_sparse(const struct span *span)
 	uint32_t free_blocks = 0;
 
 	for (unsigned int i = 0; i < span->words; i++)
-		free_blocks += bit_count(read_once(&span->free_bits[i]));
+		free_blocks += bit_count(read_once(&span->tally->bits[i].free));
 	return free_blocks >= span->block_count / 4 * 3;
 }
 
@@ -243,16 +240,4 @@ void tract__growth_prepare_own(size_t units)
 	lock_acquire(&heap->lock);
 	tract__growth_prepare(heap, units);
 	lock_release(&heap->lock);
-}
-
-void tract__growth_trim(struct span *span)
-{
-	struct holes holes = { .count = 0 };
-
-	/* Not out of a huge page. */
-	if (region_of(span)->huge)
-		return;
-	add(&holes, span, FIRST_BYTES, span->units * UNIT_SIZE);
-	drop(&holes);
-	span->dirty_units = 0;
 }

@@ -7,8 +7,6 @@
  *   that size.  Every so many units that a heap takes, wholly free ones go back.
  * - A few old blocks keep a span whose other pages nobody needs.  When the program
  *   is larger than ever by a part of its size, those pages are dropped.
- * - A class whose first span had another use before is charged with all of its
- *   pages, though it may come to need few: of those only the first stay.
  */
 #ifndef TRACT_GROWTH_H
 #define TRACT_GROWTH_H
@@ -23,9 +21,6 @@ void tract__growth_prepare(struct heap *heap, size_t units);
 
 /* The same for the caller's heap, not locked. */
 void tract__growth_prepare_own(size_t units);
-
-/* A span that is the first of its class, before its first block. */
-void tract__growth_trim(struct span *span);
 
 /*
  * A span in use of which pages were dropped is given up, or about to be allocated

@@ -71,12 +71,13 @@ void *tract__hardened_take(struct heap *heap, struct span *span)
 	random = next_random(heap);
 	at = (unsigned int)((random >> 32) * span->words >> 32);
 	for (unsigned int i = 0; i < span->words; i++) {
-		uint64_t word = read_once(&span->free_bits[at]);
+		uint64_t *free_word = &span->tally->bits[at].free;
+		uint64_t word = read_once(free_word);
 
 		if (word) {
 			unsigned int bit = random_bit(word, (uint32_t)random);
 
-			write_once(&span->free_bits[at], word & ~(1ull << bit));
+			write_once(free_word, word & ~(1ull << bit));
 			return span->base +
 			       (at * 64ul + bit) * span->block_size;
 		}

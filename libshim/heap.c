@@ -296,8 +296,8 @@ static void recount(struct span *span, void *arg)
 	if (span->kind != SPAN_SMALL)
 		return;
 	for (unsigned int i = 0; i < span->words; i++)
-		freed += bit_count(span->remote_bits[i]);
-	write_once(&span->remote_freed, freed);
+		freed += bit_count(span->tally->bits[i].remote);
+	write_once(&span->tally->remote_freed, freed);
 }
 
 void tract__heap_fork_child(void)

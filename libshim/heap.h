@@ -43,6 +43,7 @@ struct batch {
 	uint32_t number; /* another one for each batch begun here */
 	uint32_t word;	 /* of the span's remote bits */
 	uint32_t left;	 /* frees until the span must be told */
+	uint32_t row;	 /* frees in a row to the word that were told */
 };
 
 /* Bins by the request's size. */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * In the header of a large block remote_freed is 1 while the block lives: the
+ * In the header of a large block live is 1 while the block lives: the
  * thread that takes it to 0 is the one that frees.
  */
 #include "large.h"
@@ -63,7 +63,7 @@ static void *make_block(struct span *span, size_t size)
 	span->block_count = 0;
 	write_once(&span->state, GUARD_NONE);
 	set_size(span, size);
-	__atomic_store_n(&span->remote_freed, 1, __ATOMIC_RELEASE);
+	__atomic_store_n(&span->live, 1, __ATOMIC_RELEASE);
 	tract__pagemap_set(span->base, 1, span);
 	return span->base;
 }
@@ -114,8 +114,7 @@ static bool retire_hardened(struct span *span)
 void tract__large_free(struct span *span, void *p)
 {
 	if (unlikely(span->base != p ||
-		     !__atomic_exchange_n(&span->remote_freed, 0,
-					  __ATOMIC_ACQ_REL)))
+		     !__atomic_exchange_n(&span->live, 0, __ATOMIC_ACQ_REL)))
 		tract__report_corruption("invalid free", p);
 	if (unlikely(tract__options.hardened) && !retire_hardened(span))
 		return;

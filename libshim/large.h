@@ -43,7 +43,7 @@ size_t tract__large_usable(const struct span *span);
 static inline bool large_is_block(const struct span *span, const void *p)
 {
 	return span->kind == SPAN_LARGE && span->base == p &&
-	       read_once(&span->remote_freed);
+	       read_once(&span->live);
 }
 
 #endif

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "span.h"
 #include "sys.h"
 
 /*
@@ -12,15 +13,15 @@
 #define CHUNK_MIN ((size_t)1 << 20)
 #define CHUNK_MAX ((size_t)64 << 20)
 
-/* Bitmaps of 1, 2, 4 .. 2^(BITS_SIZES - 1) words. */
-#define BITS_SIZES 9
+/* Tallies of up to this many cache lines: 64 words of three bitmaps. */
+#define TALLY_LINES 26
 
 static struct {
 	char *next;
 	char *end;
 	size_t chunk;
 	size_t mapped;
-	uint64_t *free_bits[BITS_SIZES]; /* linked by their first word */
+	struct tally *free_tallies[TALLY_LINES]; /* see next_of() */
 } meta;
 
 int tract__meta_reserve(size_t size)
@@ -68,39 +69,37 @@ void *tract__meta_alloc_pages(size_t size)
 	return tract__meta_alloc(size);
 }
 
-static unsigned int bits_size(unsigned int words)
+static size_t tally_lines(unsigned int words, bool holds)
 {
-	return words > 1 ? log2_floor(words - 1) + 1 : 0;
+	size_t word =
+		sizeof(struct block_bits) + (holds ? sizeof(uint64_t) : 0);
+
+	return (sizeof(struct tally) + words * word + 63) / 64;
 }
 
-uint64_t *tract__meta_alloc_bits(unsigned int words)
+/* Not where the counts are: these are looked at though the span is gone. */
+static struct tally **next_of(struct tally *tally)
 {
-	unsigned int n = bits_size(words);
-	uint64_t *bits = meta.free_bits[n];
-
-	if (!bits) {
-		size_t size = sizeof(*bits) << n;
-		char *chunk;
-
-		if (size >= 64)
-			return tract__meta_alloc(size);
-		chunk = tract__meta_alloc(64);
-		if (!chunk)
-			return NULL;
-		for (size_t at = 0; at < 64; at += size)
-			tract__meta_free_bits((uint64_t *)(chunk + at), words);
-		bits = meta.free_bits[n];
-	}
-	meta.free_bits[n] = *(uint64_t **)bits;
-	return bits;
+	return (struct tally **)&tally->bits[0].free;
 }
 
-void tract__meta_free_bits(uint64_t *bits, unsigned int words)
+struct tally *tract__meta_alloc_tally(unsigned int words, bool holds)
 {
-	unsigned int n = bits_size(words);
+	size_t lines = tally_lines(words, holds);
+	struct tally *tally = meta.free_tallies[lines - 1];
 
-	*(uint64_t **)bits = meta.free_bits[n];
-	meta.free_bits[n] = bits;
+	if (!tally)
+		return tract__meta_alloc(lines * 64);
+	meta.free_tallies[lines - 1] = *next_of(tally);
+	return tally;
+}
+
+void tract__meta_free_tally(struct tally *tally, unsigned int words, bool holds)
+{
+	size_t lines = tally_lines(words, holds);
+
+	*next_of(tally) = meta.free_tallies[lines - 1];
+	meta.free_tallies[lines - 1] = tally;
 }
 
 size_t tract__meta_mapped(void)

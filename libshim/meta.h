@@ -10,6 +10,8 @@
 
 #include "common.h"
 
+struct tally;
+
 /*
  * Sees to it that the next @size bytes can be had whatever happens to address
  * space meanwhile.  -ENOMEM.
@@ -22,9 +24,13 @@ void *tract__meta_alloc(size_t size);
 /* @size bytes, a multiple of a page, at a page's start.  NULL: no memory. */
 void *tract__meta_alloc_pages(size_t size);
 
-/* Room for @words words of bitmap, contents undefined.  NULL: no memory. */
-uint64_t *tract__meta_alloc_bits(unsigned int words);
-void tract__meta_free_bits(uint64_t *bits, unsigned int words);
+/*
+ * A tally for bitmaps of @words words, with held bits or without, on cache lines
+ * of its own, contents undefined.  NULL: no memory.
+ */
+struct tally *tract__meta_alloc_tally(unsigned int words, bool holds);
+void tract__meta_free_tally(struct tally *tally, unsigned int words,
+			    bool holds);
 
 /* Bytes of address space taken, for statistics. */
 size_t tract__meta_mapped(void);

@@ -22,9 +22,11 @@ static bool point_at(struct heap *heap, struct bin *bin, unsigned int i)
 {
 	struct span *span = bin->span;
 
-	if (!read_once(&span->free_bits[i]))
+	uint64_t *word = &span->tally->bits[i].free;
+
+	if (!read_once(word))
 		return false;
-	bin->word = &span->free_bits[i];
+	bin->word = word;
 	bin->word_base = span->base + (size_t)i * 64 * span->block_size;
 	heap_copy_bin(heap, span->class);
 	return true;
@@ -45,7 +47,7 @@ static bool is_worth_a_round(const struct span *span)
 	unsigned int free_blocks = 0;
 
 	for (unsigned int i = 0; i < span->fresh; i++)
-		free_blocks += bit_count(read_once(&span->free_bits[i]));
+		free_blocks += bit_count(read_once(&span->tally->bits[i].free));
 	return free_blocks * ROUND_FRACTION > span->fresh * 64u;
 }
 
@@ -63,10 +65,13 @@ static bool next_word(struct heap *heap, struct bin *bin)
 {
 	struct span *span = bin->span;
 
-	return span && (find_word(heap, bin,
-				  (unsigned int)(bin->word - span->free_bits),
-				  span->fresh) ||
-			begin_round(heap, bin));
+	return span &&
+	       (find_word(heap, bin,
+			  (unsigned int)(container_of(bin->word,
+						      struct block_bits, free) -
+					 span->tally->bits),
+			  span->fresh) ||
+		begin_round(heap, bin));
 }
 
 void *tract__refill_take(struct heap *heap, struct bin *bin)
@@ -143,8 +148,6 @@ void tract__refill_prepare(struct heap *heap)
 	uint8_t *grown = &heap->grown[span->class];
 
 	heap->fresh_span = NULL;
-	if (!*grown && span->dirty_units)
-		tract__growth_trim(span);
 	if (*grown < GROWN_SPANS)
 		(*grown)++;
 	else if (!span->dirty_units)
@@ -168,17 +171,17 @@ static struct span *new_span(struct heap *heap, unsigned int class)
 	span->block_count = blocks;
 	span->fresh = 0;
 	span->spared = 0;
-	write_once(&span->remote_freed, 0);
+	write_once(&span->tally->remote_freed, 0);
 	write_once(&span->gatherer, NULL);
 	for (unsigned int i = 0; i < words; i++) {
-		write_once(&span->free_bits[i], ~0ull);
-		write_once(&span->remote_bits[i], 0);
+		write_once(&span->tally->bits[i].free, ~0ull);
+		write_once(&span->tally->bits[i].remote, 0);
 		if (unlikely(span_held_bits(span)))
 			write_once(&span_held_bits(span)[i], 0);
 	}
 	/* Beyond the last block nothing is free, ever. */
 	if (blocks % 64)
-		write_once(&span->free_bits[words - 1],
+		write_once(&span->tally->bits[words - 1].free,
 			   (1ull << blocks % 64) - 1);
 	list_init(&span->node);
 	list_init(&span->ready);

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 /*
- * A span is told of remote frees by setting their remote bits, adding to
- * remote_freed, and tagging the owner word so that the owner's own frees take
- * care.  Then it is looked whether the span is empty, or, if it was full, has
- * room again.
+ * A span is told of remote frees by setting their remote bits and adding to
+ * remote_freed.  Of a current one no more is to be said: its owner collects them
+ * before it takes another, and whether it is empty nobody asks.  Otherwise the
+ * owner word is tagged, so that the owner's own frees take care; then it is looked
+ * whether the span is empty, or, if it was full, has room again.
  *
  * Is a span empty?  If it is not current and the blocks its owner has out equal
  * remote_freed.  Both sides look after they have written:
@@ -22,9 +23,9 @@
  * be seen when it is begun; when it has BATCH_FREES; when its place is needed
  * for another word or span; every so often; and at the thread's end.
  *
- * Only frees that follow each other to one word are gathered: those of a thread
- * that consumes what another makes.  Where they are scattered there is nothing
- * to be had, and the owner would have to take care all the time.
+ * Only frees that follow each other to one word are gathered, from the fourth on:
+ * those of a thread that consumes what another makes.  Where they are scattered
+ * there is nothing to be had, and the owner would have to take care all the time.
  *
  * A span has one gatherer at a time, who is named in it and keeps it tagged:
  * whoever else frees in it looks through the gatherer's batch as well, and so no
@@ -36,6 +37,9 @@
 #include "report.h"
 #include "span_state.h"
 #include "tick.h"
+
+/* Frees in a row to one word that are told one by one, before a batch begins. */
+#define BATCH_AFTER 3
 
 /* All batches are told after this many were. */
 #define FLUSH_INTERVAL 256
@@ -118,10 +122,10 @@ static void touch(struct span *span)
 /* Publishes bits of a word: from here on everybody sees them as freed. */
 static void set_bits(struct span *span, uint32_t word, uint64_t bits)
 {
-	uint64_t twice = read_once(&span->free_bits[word]);
+	struct block_bits *at = &span->tally->bits[word];
+	uint64_t twice = read_once(&at->free);
 
-	twice |= __atomic_fetch_or(&span->remote_bits[word], bits,
-				   __ATOMIC_SEQ_CST);
+	twice |= __atomic_fetch_or(&at->remote, bits, __ATOMIC_SEQ_CST);
 	twice &= bits;
 	if (caught(twice))
 		tract__report_corruption(
@@ -131,15 +135,17 @@ static void set_bits(struct span *span, uint32_t word, uint64_t bits)
 }
 
 /* Counts what was published. */
-static void add_freed(struct span *span, uint64_t bits)
+static void add_freed(struct span *span, uint32_t count)
 {
-	__atomic_fetch_add(&span->remote_freed, bit_count(bits),
-			   __ATOMIC_SEQ_CST);
+	__atomic_fetch_add(&span->tally->remote_freed, count, __ATOMIC_SEQ_CST);
 	/*
 	 * From here on the span may be retired and used anew by others at any
 	 * time.  Its header stays readable; a tag too many does no harm; and
 	 * the rest is decided again under its owner's lock.
 	 */
+	if (likely(__atomic_load_n(&span->state, __ATOMIC_SEQ_CST) ==
+		   SPAN_CURRENT))
+		return;
 	touch(span);
 	if (span_looks_empty(span))
 		retire_if_empty(span);
@@ -174,7 +180,7 @@ noinline void tract__remote_tell(struct heap *heap, unsigned int class)
 	/* Before the span may go. */
 	__atomic_store_n(&span->gatherer, NULL, __ATOMIC_RELEASE);
 	set_bits(span, batch->word, bits);
-	add_freed(span, bits);
+	add_freed(span, bit_count(bits));
 }
 
 void tract__remote_flush(struct heap *heap)
@@ -199,7 +205,7 @@ static void free_directly(struct span *span, uint64_t index)
 	if (unlikely(tract__remote_is_gathered(span, index)))
 		double_free(span, index);
 	set_bits(span, (uint32_t)(index / 64), bit);
-	add_freed(span, bit);
+	add_freed(span, 1);
 }
 
 /*
@@ -208,11 +214,12 @@ static void free_directly(struct span *span, uint64_t index)
  */
 static uint32_t frees_left(const struct span *span)
 {
-	uint32_t freed = read_once(&span->remote_freed);
-	uint32_t left = read_once(&span->countdown);
+	const struct tally *tally = span->tally;
+	uint32_t freed = read_once(&tally->remote_freed);
+	uint32_t left = read_once(&tally->countdown);
 
 	if (read_once(&span->state) != SPAN_FULL || left <= freed)
-		left += read_once(&span->used_base);
+		left += read_once(&tally->used_base);
 	if (left <= freed)
 		return 1;
 	left -= freed;
@@ -246,7 +253,7 @@ static noinline void begin_batch(struct heap *heap, struct batch *batch,
 		tract__remote_flush(heap);
 }
 
-/* The second free in a row to one word begins a batch; the first is told. */
+/* To another word than the last: too few in a row so far for a batch. */
 static noinline void free_elsewhere(struct heap *heap, struct batch *batch,
 				    struct span *span, uint64_t index)
 {
@@ -255,6 +262,7 @@ static noinline void free_elsewhere(struct heap *heap, struct batch *batch,
 	__atomic_store_n(&batch->span, span, __ATOMIC_RELEASE);
 	__atomic_store_n(&batch->word, (uint32_t)(index / 64),
 			 __ATOMIC_RELEASE);
+	batch->row = 1;
 	free_directly(span, index);
 }
 
@@ -282,9 +290,7 @@ void tract__remote_free(struct span *span, const void *p)
 		free_without_heap(span, index);
 		return;
 	}
-	if (caught((read_once(&span->free_bits[index / 64]) |
-		    read_once(&span->remote_bits[index / 64])) &
-		   bit))
+	if (caught(span_is_freed(span, index)))
 		double_free(span, index);
 	batch = batch_of(heap, span);
 	bits = read_once(&batch->bits);
@@ -293,7 +299,10 @@ void tract__remote_free(struct span *span, const void *p)
 		return;
 	}
 	if (!bits) {
-		begin_batch(heap, batch, index);
+		if (batch->row++ < BATCH_AFTER)
+			free_directly(span, index);
+		else
+			begin_batch(heap, batch, index);
 		return;
 	}
 	if (caught(bits & bit))

@@ -6,11 +6,11 @@
  * said by bitmaps beside the span header, so a free block's memory means
  * nothing, may be purged at will, and cannot be used to forge metadata.
  *
- *   free_bits    1: the block may be handed out.  Written by the owner alone
- *                (the thread of the heap that the span is attached to), with
- *                plain stores; others only look.
- *   remote_bits  1: freed by a thread that is not the owner, not yet collected.
- *                Written by everybody, atomically.
+ *   free    1: the block may be handed out.  Written by the owner alone (the
+ *           thread of the heap that the span is attached to), with plain
+ *           stores; others only look.
+ *   remote  1: freed by a thread that is not the owner, not yet collected.
+ *           Written by everybody, atomically.
  *
  * A block is allocated when neither bit is set: the allocated bit of which
  * double and invalid frees are caught.  When the owner collects, it sets the
@@ -45,12 +45,17 @@ enum span_state {
 /* Added to the count of live blocks of a span that must not look empty. */
 #define USED_BIAS (1u << 30)
 
-struct span {
-	/* First cache line: all that a free by the owner needs. */
-	char *base;
-	uint64_t inverse; /* of the odd part of block_size, modulo 2^64 */
-	uintptr_t owner;  /* struct heap, OWNER_TOUCHED; 0 if not small */
-	uint64_t *free_bits;
+/* A word of each of the bitmaps, side by side: a free looks at both. */
+struct block_bits {
+	uint64_t free;
+	uint64_t remote;
+};
+
+/*
+ * What frees write, on cache lines of its own: of the header, which every free
+ * reads, each processor keeps its copy.  Stays readable when the span is gone.
+ */
+struct tally {
 	/*
 	 * Frees by the owner until the span changes state.  The blocks it has
 	 * out (remote frees not yet collected included) are countdown +
@@ -58,6 +63,17 @@ struct span {
 	 */
 	uint32_t countdown;
 	uint32_t used_base;
+	uint32_t remote_freed; /* remote bits set, but for frees under way */
+	uint32_t unused;
+	struct block_bits bits[];
+};
+
+struct span {
+	/* First cache line: what frees read. */
+	char *base;
+	uint64_t inverse; /* of the odd part of block_size, modulo 2^64 */
+	uintptr_t owner;  /* struct heap, OWNER_TOUCHED; 0 if not small */
+	struct tally *tally;
 	uint64_t block_count;
 	uint32_t block_size;
 	uint32_t units; /* of the run */
@@ -67,25 +83,24 @@ struct span {
 	uint8_t kind;
 	uint8_t state;	/* small: enum span_state; large: enum guard_state */
 	uint16_t fresh; /* no block of this word or those behind was ever out */
+	uint32_t region; /* index of the region it lies in */
+	uint32_t live;	 /* large: 1 while the block lives */
 
-	/* Second: what others write, and lists. */
-	uint64_t *remote_bits;
-	uint32_t remote_freed; /* remote bits set, but for frees under way */
-	uint32_t region;       /* index of the region it lies in */
-	struct list node;      /* heap: partial or full; arena: free runs */
-	struct list ready;     /* heap: full spans to collect */
+	/* Second: lists, and what few need. */
+	struct list node;  /* heap: partial or full; arena: free runs */
+	struct list ready; /* heap: full spans to collect */
 	union {
 		size_t size; /* large block: bytes asked for */
 		/* small: who has frees of it that it does not know of yet */
 		struct heap *gatherer;
 	};
 	uint32_t dirty_units; /* leading units that may not read as zero */
-	uint16_t bitmaps;     /* small: how many; the third is held bits */
 	uint16_t spared;      /* small: pages that were dropped while in use */
+	bool holds;	      /* small: there are held bits behind the tally */
 } __attribute__((aligned(64)));
 
-_Static_assert(offsetof(struct span, remote_bits) == 64,
-	       "the owner's free must need one cache line");
+_Static_assert(offsetof(struct span, node) == 64,
+	       "a free must need one cache line of the header");
 _Static_assert(sizeof(struct span) == 128, "a span header is two lines");
 
 /*
@@ -94,7 +109,7 @@ _Static_assert(sizeof(struct span) == 128, "a span header is two lines");
  */
 static inline uint64_t *span_held_bits(const struct span *span)
 {
-	return span->bitmaps > 2 ? span->remote_bits + span->words : NULL;
+	return span->holds ? (uint64_t *)&span->tally->bits[span->words] : NULL;
 }
 
 static inline struct heap *span_owner(const struct span *span)
@@ -145,10 +160,45 @@ static inline uint64_t odd_inverse(uint64_t odd)
  * Blocks the owner has out; biased while current.  Acquire pairs with the
  * release of the owner's free: who sees the span empty sees its last bit.
  */
-static inline uint32_t span_used(const struct span *span)
+static inline uint32_t tally_used(const struct tally *tally)
 {
-	return read_once(&span->used_base) +
-	       __atomic_load_n(&span->countdown, __ATOMIC_ACQUIRE);
+	return read_once(&tally->used_base) +
+	       __atomic_load_n(&tally->countdown, __ATOMIC_ACQUIRE);
+}
+
+/* Of a header that may be another span's meanwhile: some tally in any case. */
+static inline struct tally *span_tally(const struct span *span)
+{
+	return read_once(&span->tally);
+}
+
+/*
+ * The words of the bitmaps in which block @index has its bits.  Left to itself the
+ * compiler adds to the quotient instead of to the address.
+ */
+static inline struct block_bits *tally_bits(struct tally *tally, uint64_t index)
+{
+	size_t offset = index / 64 * sizeof(struct block_bits);
+
+	__asm__("" : "+r"(offset));
+	return (struct block_bits *)((char *)tally->bits + offset);
+}
+
+/* The same of a span's. */
+static inline struct block_bits *span_bits(const struct span *span,
+					   uint64_t index)
+{
+	return tally_bits(span_tally(span), index);
+}
+
+/* Is block @index free, or freed by a thread that is not the owner? */
+static inline bool span_is_freed(const struct span *span, uint64_t index)
+{
+	const struct block_bits *bits = span_bits(span, index);
+
+	return (read_once(&bits->free) | read_once(&bits->remote)) >>
+		       index % 64 &
+	       1;
 }
 
 #endif

@@ -14,7 +14,7 @@ static uint32_t count_used(const struct span *span)
 	uint32_t n = (uint32_t)span->block_count;
 
 	for (unsigned int i = 0; i < span->words; i++)
-		n -= bit_count(read_once(&span->free_bits[i]));
+		n -= bit_count(read_once(&span->tally->bits[i].free));
 	return n;
 }
 
@@ -24,9 +24,10 @@ static uint32_t collect_bits(struct span *span)
 	uint32_t collected = 0;
 
 	for (unsigned int i = 0; i < span->words; i++) {
-		uint64_t *remote = &span->remote_bits[i];
-		uint64_t bits = __atomic_load_n(remote, __ATOMIC_ACQUIRE);
-		uint64_t free_word = read_once(&span->free_bits[i]);
+		struct block_bits *word = &span->tally->bits[i];
+		uint64_t bits =
+			__atomic_load_n(&word->remote, __ATOMIC_ACQUIRE);
+		uint64_t free_word = read_once(&word->free);
 
 		if (!bits)
 			continue;
@@ -38,12 +39,12 @@ static uint32_t collect_bits(struct span *span)
 				"double free",
 				span->base + index * span->block_size);
 		}
-		write_once(&span->free_bits[i], free_word | bits);
-		__atomic_fetch_and(remote, ~bits, __ATOMIC_RELEASE);
+		write_once(&word->free, free_word | bits);
+		__atomic_fetch_and(&word->remote, ~bits, __ATOMIC_RELEASE);
 		collected += bit_count(bits);
 	}
 	if (collected)
-		__atomic_fetch_sub(&span->remote_freed, collected,
+		__atomic_fetch_sub(&span->tally->remote_freed, collected,
 				   __ATOMIC_SEQ_CST);
 	return collected;
 }
@@ -62,9 +63,10 @@ static void untouch(struct span *span)
 
 uint32_t tract__span_collect(struct span *span)
 {
-	if (!span_is_touched(span))
+	if (span_is_touched(span))
+		untouch(span);
+	if (!__atomic_load_n(&span->tally->remote_freed, __ATOMIC_SEQ_CST))
 		return 0;
-	untouch(span);
 	return collect_bits(span);
 }
 
@@ -81,8 +83,8 @@ void tract__span_set_owner(struct span *span, struct heap *heap)
 
 static void set_used(struct span *span, uint32_t base, uint32_t countdown)
 {
-	write_once(&span->used_base, base);
-	write_once(&span->countdown, countdown);
+	write_once(&span->tally->used_base, base);
+	write_once(&span->tally->countdown, countdown);
 }
 
 static void set_partial(struct heap *heap, struct span *span, uint32_t used)
@@ -136,9 +138,22 @@ static bool retire_empty(struct span *span)
 	return true;
 }
 
+/*
+ * Remote frees leave a current span untagged, and are collected when it ends.
+ * The fence pairs with the adding to remote_freed in add_freed(), remote.c: who
+ * adds after what is collected next finds the span full, and takes care.
+ */
+static void end_current(struct span *span)
+{
+	write_once(&span->state, SPAN_FULL);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+}
+
 bool tract__span_settle(struct heap *heap, struct span *span)
 {
 	list_remove(&span->ready);
+	if (span->state == SPAN_CURRENT)
+		end_current(span);
 	tract__span_collect(span);
 	set_full_or_partial(heap, span, count_used(span));
 	return retire_empty(span);

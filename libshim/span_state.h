@@ -17,26 +17,27 @@ static inline bool span_is_touched(const struct span *span)
 /* No lock: may turn out otherwise with it. */
 static inline bool span_looks_empty(const struct span *span)
 {
-	return span_used(span) ==
-	       __atomic_load_n(&span->remote_freed, __ATOMIC_SEQ_CST);
+	const struct tally *tally = span_tally(span);
+
+	return tally_used(tally) ==
+	       __atomic_load_n(&tally->remote_freed, __ATOMIC_SEQ_CST);
 }
 
 /* Blocks that nobody has freed, as far as can be seen without a fence. */
 static inline uint32_t span_out(const struct span *span)
 {
-	return span_used(span) - read_once(&span->remote_freed);
+	const struct tally *tally = span_tally(span);
+
+	return tally_used(tally) - read_once(&tally->remote_freed);
 }
 
 /* Has a full span got enough free blocks to allocate from again? */
 static inline bool span_has_room(const struct span *span)
 {
-	return read_once(&span->state) == SPAN_FULL &&
-	       read_once(&span->remote_freed) >= read_once(&span->countdown);
-}
+	const struct tally *tally = span_tally(span);
 
-static inline bool span_bit_is_set(const uint64_t *bits, uint64_t index)
-{
-	return read_once(&bits[index / 64]) >> index % 64 & 1;
+	return read_once(&span->state) == SPAN_FULL &&
+	       read_once(&tally->remote_freed) >= read_once(&tally->countdown);
 }
 
 /*

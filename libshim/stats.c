@@ -17,9 +17,12 @@ static size_t live_blocks(const struct span *span)
 {
 	size_t live = span->block_count;
 
-	for (unsigned int i = 0; i < span->words; i++)
-		live -= bit_count(read_once(&span->free_bits[i]) |
-				  read_once(&span->remote_bits[i]));
+	for (unsigned int i = 0; i < span->words; i++) {
+		const struct block_bits *bits = &span->tally->bits[i];
+
+		live -= bit_count(read_once(&bits->free) |
+				  read_once(&bits->remote));
+	}
 	return live;
 }
 
@@ -40,7 +43,7 @@ static void count_span(struct span *span, void *arg)
 
 	if (span->kind == SPAN_SMALL) {
 		/* One that is being made has no blocks yet. */
-		if (!span->free_bits || !span->words)
+		if (!span->tally || !span->words)
 			return;
 		class = &classes[span->class];
 		count_small(span, class);

@@ -265,6 +265,9 @@ END_TEST
 #define LENT 40
 #define LENT_SIZE 1000
 
+/* Of frees in a row to one word the last of so many is gathered. */
+#define IN_A_ROW 4
+
 static void *lent[LENT];
 
 static void *lend(void *arg)
@@ -278,7 +281,6 @@ static void *lend(void *arg)
 	return NULL;
 }
 
-/* The second free in a row to one word is gathered. */
 static struct span *gather_from(pthread_t *lender)
 {
 	struct span *span;
@@ -288,8 +290,10 @@ static struct span *gather_from(pthread_t *lender)
 	while (__atomic_load_n(&turn, __ATOMIC_ACQUIRE) != 1)
 		sched_yield();
 	span = pagemap_find(lent[0]);
-	tract__free(lent[0]);
-	tract__free(lent[1]);
+	for (int i = 0; i < IN_A_ROW; i++) {
+		ck_assert_ptr_null(span->gatherer);
+		tract__free(lent[i]);
+	}
 	ck_assert_ptr_eq(span->gatherer, tract__thread_heap);
 	return span;
 }
@@ -316,7 +320,7 @@ START_TEST(what_is_gathered_is_told_while_the_gatherer_is_busy_elsewhere)
 		tract__free(tract__malloc(LENT_SIZE / 2));
 	ck_assert_ptr_null(span->gatherer);
 	end_lender(lender);
-	free_lent(2);
+	free_lent(IN_A_ROW);
 	check_nothing_left(&start);
 }
 END_TEST
@@ -331,11 +335,11 @@ START_TEST(an_adopted_span_is_told_what_its_new_owner_had_gathered)
 	end_lender(lender);
 	p = tract__malloc(LENT_SIZE);
 	ck_assert_ptr_eq(pagemap_find(p), span);
-	tract__free(lent[2]);
+	tract__free(lent[IN_A_ROW]);
 	ck_assert_ptr_null(span->gatherer);
 	ck_assert_uint_eq(span->owner, (uintptr_t)tract__thread_heap);
 	tract__free(p);
-	free_lent(3);
+	free_lent(IN_A_ROW + 1);
 	check_nothing_left(&start);
 }
 END_TEST
