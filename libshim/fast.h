@@ -11,11 +11,11 @@
 #include "heap.h"
 #include "report.h"
 
-/* Up to READY_MAX: no block is ready. */
+/* Of a class that has no block ready, of blocks of up to a KiB. */
 void *tract__malloc_slow(size_t size);
 
-/* More than READY_MAX. */
-void *tract__malloc_medium(size_t size);
+/* More than CLASS_EVEN_MAX. */
+void *tract__malloc_beyond(size_t size);
 
 /* What lies in another region, belongs to others, is large, or is no block. */
 void tract__free_by_pagemap(void *p);
@@ -35,19 +35,23 @@ tract__free_twice(const struct span *span, uint64_t index);
 __attribute__((__noipa__, __cold__)) void tract__free_misfit(struct span *span,
 							     uint64_t index);
 
+/* @size: of blocks of @ready. */
+static inline void *fast_malloc_from(ready_of_thread *ready, size_t size)
+{
+	uint64_t bits = ready->bits;
+
+	if (unlikely(!bits))
+		return tract__malloc_slow(size);
+	return ready_take(ready, bits, size);
+}
+
 static inline void *fast_malloc(size_t size)
 {
 	size_t block_size = (size + 15) & ~(size_t)15;
-	ready_of_thread *ready;
-	uint64_t bits;
 
-	if (unlikely(size > READY_MAX))
-		return tract__malloc_medium(size);
-	ready = ready_of(block_size);
-	bits = ready->bits;
-	if (unlikely(!bits))
-		return tract__malloc_slow(size);
-	return ready_take(ready, bits, block_size);
+	if (unlikely(size > CLASS_EVEN_MAX))
+		return tract__malloc_beyond(size);
+	return fast_malloc_from(ready_of_size(block_size), block_size);
 }
 
 /* Of a span whose owner word is the caller's heap, untouched. */

@@ -25,13 +25,12 @@ uint64_t tract__no_blocks;
 	}
 
 struct heap tract__empty_heap = {
-	.table_bins = { [0 ... TABLE_BINS - 1] = EMPTY_BIN },
 	.bins = { [0 ... CLASS_COUNT - 1] = EMPTY_BIN },
 };
 
 __thread struct heap *tract__thread_heap = &tract__empty_heap;
 
-__thread struct ready tract__ready[READY_MAX / 16 + 1];
+__thread struct ready tract__ready[1 + READY_CLASSES];
 
 struct heap tract__orphans;
 
@@ -50,7 +49,6 @@ static void heap_init(struct heap *heap)
 	for (unsigned int class = 0; class < CLASS_COUNT; class ++) {
 		heap->bins[class] = (struct bin)EMPTY_BIN;
 		heap->bins[class].block_size = tract__class_size[class];
-		heap_copy_bin(heap, class);
 		list_init(&heap->partial[class]);
 	}
 	list_init(&heap->full);
@@ -88,7 +86,6 @@ static void orphan_heap(struct heap *heap)
 
 			bin->span = NULL;
 			bin->word = &tract__no_blocks;
-			heap_copy_bin(heap, class);
 			list_init(&span->node);
 			orphan_span(span);
 		}
@@ -123,8 +120,8 @@ static void thread_exit(void *arg)
 	if (++exit_rounds < PTHREAD_DESTRUCTOR_ITERATIONS - 1 &&
 	    !pthread_setspecific(exit_key, heap))
 		return;
-	for (size_t size = 16; size <= READY_MAX; size += 16)
-		ready_forget(size);
+	for (unsigned int class = 0; class < READY_CLASSES; class ++)
+		ready_forget(class);
 	tract__thread_heap = &tract__empty_heap;
 	thread_ended = true;
 	put_heap(heap);

@@ -46,9 +46,6 @@ struct batch {
 	uint32_t row;	 /* frees in a row to the word that were told */
 };
 
-/* Bins by the request's size. */
-#define TABLE_BINS ((CLASS_TABLE_MAX - READY_MAX) / 16)
-
 struct heap {
 	/*
 	 * The region of which a free finds the span by arithmetic: one of those
@@ -57,11 +54,6 @@ struct heap {
 	uintptr_t region_base;
 	size_t region_length;
 	struct span *region_spans;
-	/*
-	 * By class; and copies by 16 bytes of the request, beyond READY_MAX, so
-	 * that a malloc has its bin without asking for its class.
-	 */
-	struct bin table_bins[TABLE_BINS];
 	struct bin bins[CLASS_COUNT];
 	struct batch batches[CLASS_COUNT];
 	uint64_t batches_open[(CLASS_COUNT + 63) / 64]; /* those with bits */
@@ -132,23 +124,6 @@ void tract__heap_harden(void);
 void tract__heap_fork_prepare(void);
 void tract__heap_fork_parent(void);
 void tract__heap_fork_child(void);
-
-/* The bin for a request of READY_MAX + 1 to CLASS_TABLE_MAX. */
-static inline struct bin *heap_table_bin(struct heap *heap, size_t size)
-{
-	return &heap->table_bins[(size - READY_MAX - 1) / 16];
-}
-
-/* To be called after each change of a bin. */
-static inline void heap_copy_bin(struct heap *heap, unsigned int class)
-{
-	size_t size = tract__class_size[class];
-
-	if (size <= READY_MAX || size > CLASS_TABLE_MAX)
-		return;
-	for (; size > tract__class_size[class - 1]; size -= 16)
-		*heap_table_bin(heap, size) = heap->bins[class];
-}
 
 /* Is @heap the span's owner, and the span untouched? */
 static inline bool heap_owns(const struct heap *heap, const struct span *span)

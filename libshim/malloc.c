@@ -76,53 +76,58 @@ static noinline void *malloc_slow_class(unsigned int class)
 	return likely(p) ? p : malloc_class_again(class);
 }
 
-/*
- * Of a class of up to READY_MAX: a block, and what else is free in its word is
- * ready from now on.
- */
-static noinline void *malloc_get_ready(size_t size)
+/* A block, and what else is free in its word is ready from now on. */
+static noinline void *malloc_get_ready(unsigned int class)
 {
-	unsigned int class = size_class_of(size);
 	void *p = malloc_slow_class(class);
 	const struct bin *bin = &tract__thread_heap->bins[class];
+	ready_of_thread *ready = ready_of(class);
 
-	tract__ready[class + 1] = (struct ready){
-		.bits = read_once(bin->word),
-		.base = bin->word_base,
-		.word = bin->word,
-	};
+	ready->bits = read_once(bin->word);
+	ready->base = bin->word_base;
+	ready->word = bin->word;
 	return p;
 }
 
 /* First what was freed in the same word meanwhile. */
 noinline void *tract__malloc_slow(size_t size)
 {
-	size_t block_size = (size + 15) & ~(size_t)15;
-	ready_of_thread *ready = ready_of(block_size);
+	unsigned int class = size_class_of(size);
+	ready_of_thread *ready = ready_of(class);
 	uint64_t bits;
 
 	if (unlikely(!ready->word))
-		return malloc_get_ready(size);
+		return malloc_get_ready(class);
 	bits = read_once(ready->word);
 	if (!bits)
-		return malloc_get_ready(size);
-	return ready_take(ready, bits, block_size);
+		return malloc_get_ready(class);
+	return ready_take(ready, bits, tract__class_size[class]);
 }
 
-static inline void *malloc_class(unsigned int class)
+/* Of a class of up to a KiB. */
+static inline void *malloc_ready(unsigned int class)
+{
+	return fast_malloc_from(ready_of(class), tract__class_size[class]);
+}
+
+static inline void *malloc_from_bin(unsigned int class)
 {
 	struct bin *bin = &tract__thread_heap->bins[class];
-	uint64_t word;
+	uint64_t word = read_once(bin->word);
 
-	if (tract__class_size[class] <= READY_MAX)
-		return fast_malloc(tract__class_size[class]);
-	word = read_once(bin->word);
 	if (unlikely(!word))
 		return malloc_slow_class(class);
 	return bin_take(bin, word);
 }
 
-static noinline void *malloc_beyond(size_t size)
+static void *malloc_class(unsigned int class)
+{
+	return class < READY_CLASSES ? malloc_ready(class) :
+				       malloc_from_bin(class);
+}
+
+/* More than SMALL_MAX. */
+static noinline void *malloc_run(size_t size)
 {
 	unsigned int class;
 	size_t zero_from;
@@ -130,26 +135,18 @@ static noinline void *malloc_beyond(size_t size)
 	if (size <= MEDIUM_MAX && !tract__options.hardened) {
 		class = tract__size_class_beyond(size);
 		if (class < CLASS_COUNT)
-			return malloc_class(class);
+			return malloc_from_bin(class);
 	}
 	return malloc_large(size, ALIGN_MIN, false, &zero_from);
 }
 
-noinline void *tract__malloc_medium(size_t size)
+noinline void *tract__malloc_beyond(size_t size)
 {
-	struct bin *bin;
-	uint64_t word;
-
-	if (size <= CLASS_TABLE_MAX)
-		bin = heap_table_bin(tract__thread_heap, size);
-	else if (likely(size <= SMALL_MAX))
-		bin = &tract__thread_heap->bins[size_class_of_medium(size)];
-	else
-		return malloc_beyond(size);
-	word = read_once(bin->word);
-	if (unlikely(!word))
-		return malloc_slow_class(size_class_of(size));
-	return bin_take(bin, word);
+	if (likely(size <= CLASS_TABLE_MAX))
+		return malloc_ready(size_class_of(size));
+	if (likely(size <= SMALL_MAX))
+		return malloc_from_bin(size_class_of_medium(size));
+	return malloc_run(size);
 }
 
 void *tract__malloc(size_t size)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Small blocks that are ready to be taken: of each class of up to READY_MAX the
- * free bits of the bin's word, as malloc() saw them last.
+ * Small blocks that are ready to be taken: of each class of up to 1 KiB the free
+ * bits of the bin's word, as malloc() saw them last.
  *
  * They stay free in the word until each is taken, so that nothing is lost with
  * them, and nothing passes for allocated.  What is freed meanwhile is not seen
@@ -15,6 +15,7 @@
 #define TRACT_READY_H
 
 #include "bitops.h"
+#include "size_class.h"
 
 struct ready {
 	uint64_t bits;
@@ -22,41 +23,53 @@ struct ready {
 	uint64_t *word; /* NULL: of none, bits is 0 */
 } __attribute__((aligned(32)));
 
-/* The classes up to here are 16 bytes apart. */
-#define READY_MAX ((size_t)256)
+/* Those of up to 1 KiB; larger blocks cost more than finding them. */
+#define READY_CLASSES 32
 
-/* By a block's size in 16 bytes; the first is of no class, and stays 0. */
-extern __thread struct ready tract__ready[READY_MAX / 16 + 1];
+/* By class, after one that is of none and stays 0. */
+extern __thread struct ready tract__ready[1 + READY_CLASSES];
 
 /*
- * The thread's own one of blocks of @size bytes.  The segment register is part of
- * an access, where the compiler would add it to a pointer for all of them first.
+ * The thread's own one, @offset bytes from the first.  The segment register is part
+ * of an access, where the compiler would add it to a pointer for all of them first.
  */
 #if defined(__x86_64__) && !defined(__SANITIZE_THREAD__) &&                    \
 	!defined(__SANITIZE_ADDRESS__)
 #define ready_of_thread struct ready __seg_fs
-static inline ready_of_thread *ready_of(size_t size)
+static inline ready_of_thread *ready_at(size_t offset)
 {
-	uintptr_t offset;
+	uintptr_t first;
 
-	_Static_assert(sizeof(struct ready) == 2 * 16, "by an index register");
-	__asm__("movq tract__ready@gottpoff(%%rip), %0" : "=r"(offset));
-	return (ready_of_thread *)(offset + size * 2);
+	__asm__("movq tract__ready@gottpoff(%%rip), %0" : "=r"(first));
+	return (ready_of_thread *)(first + offset);
 }
 #else
 #define ready_of_thread struct ready
-static inline ready_of_thread *ready_of(size_t size)
+static inline ready_of_thread *ready_at(size_t offset)
 {
-	return &tract__ready[size / 16];
+	return (struct ready *)((char *)tract__ready + offset);
 }
 #endif
 
-static inline void ready_forget(size_t size)
+static inline ready_of_thread *ready_of(unsigned int class)
 {
-	tract__ready[size / 16] = (struct ready){ .bits = 0 };
+	return ready_at((class + 1ul) * sizeof(struct ready));
 }
 
-/* Takes a block of @bits, which are those of @ready, of @size bytes, and not 0. */
+/* The same of blocks of @size bytes, a multiple of 16 up to CLASS_EVEN_MAX. */
+static inline ready_of_thread *ready_of_size(size_t size)
+{
+	_Static_assert(sizeof(struct ready) == 2 * 16, "by an index register");
+	return ready_at(size * 2);
+}
+
+static inline void ready_forget(unsigned int class)
+{
+	if (class < READY_CLASSES)
+		tract__ready[1 + class] = (struct ready){ .bits = 0 };
+}
+
+/* Takes the block of the lowest of @bits, which are free in the word and not 0. */
 static inline void *ready_take(ready_of_thread *ready, uint64_t bits,
 			       size_t size)
 {

@@ -18,26 +18,23 @@
  */
 #define ROUND_FRACTION 8
 
-static bool point_at(struct heap *heap, struct bin *bin, unsigned int i)
+static bool point_at(struct bin *bin, unsigned int i)
 {
 	struct span *span = bin->span;
-
 	uint64_t *word = &span->tally->bits[i].free;
 
 	if (!read_once(word))
 		return false;
 	bin->word = word;
 	bin->word_base = span->base + (size_t)i * 64 * span->block_size;
-	heap_copy_bin(heap, span->class);
 	return true;
 }
 
 /* Points the bin at a word with a free block in [@from, @to). */
-static bool find_word(struct heap *heap, struct bin *bin, unsigned int from,
-		      unsigned int to)
+static bool find_word(struct bin *bin, unsigned int from, unsigned int to)
 {
 	for (unsigned int i = from; i < to; i++)
-		if (point_at(heap, bin, i))
+		if (point_at(bin, i))
 			return true;
 	return false;
 }
@@ -51,34 +48,34 @@ static bool is_worth_a_round(const struct span *span)
 	return free_blocks * ROUND_FRACTION > span->fresh * 64u;
 }
 
-static bool begin_round(struct heap *heap, struct bin *bin)
+static bool begin_round(struct bin *bin)
 {
 	struct span *span = bin->span;
 
 	if (span->fresh == span->words || is_worth_a_round(span) ||
 	    (tract__span_collect(span) && is_worth_a_round(span)))
-		return find_word(heap, bin, 0, span->fresh);
-	return point_at(heap, bin, span->fresh++);
+		return find_word(bin, 0, span->fresh);
+	return point_at(bin, span->fresh++);
 }
 
-static bool next_word(struct heap *heap, struct bin *bin)
+static bool next_word(struct bin *bin)
 {
 	struct span *span = bin->span;
 
 	return span &&
-	       (find_word(heap, bin,
+	       (find_word(bin,
 			  (unsigned int)(container_of(bin->word,
 						      struct block_bits, free) -
 					 span->tally->bits),
 			  span->fresh) ||
-		begin_round(heap, bin));
+		begin_round(bin));
 }
 
 void *tract__refill_take(struct heap *heap, struct bin *bin)
 {
 	if (unlikely(tract__options.hardened))
 		return tract__hardened_take(heap, bin->span);
-	return next_word(heap, bin) ? bin_pop(bin) : NULL;
+	return next_word(bin) ? bin_pop(bin) : NULL;
 }
 
 /* From a current span that has just been collected. */
@@ -86,7 +83,7 @@ static void *take_anew(struct heap *heap, struct bin *bin)
 {
 	if (unlikely(tract__options.hardened))
 		return tract__hardened_take(heap, bin->span);
-	return begin_round(heap, bin) ? bin_pop(bin) : NULL;
+	return begin_round(bin) ? bin_pop(bin) : NULL;
 }
 
 static void *take_from_current(struct heap *heap, struct bin *bin)
@@ -107,9 +104,8 @@ void tract__refill_drop_current(struct heap *heap, struct bin *bin)
 		return;
 	bin->span = NULL;
 	bin->word = &tract__no_blocks;
-	heap_copy_bin(heap, span->class);
-	if (heap == tract__thread_heap && span->block_size <= READY_MAX)
-		ready_forget(span->block_size);
+	if (heap == tract__thread_heap)
+		ready_forget(span->class);
 	tract__span_settle(heap, span);
 }
 
