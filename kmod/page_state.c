@@ -4,6 +4,7 @@
  * touch are one, so there are never more than there have to be, and a change of
  * any number of pages is one store, which happens whole or not at all.
  */
+#include <linux/bitmap.h>
 #include <linux/rcupdate.h>
 #include <linux/slab.h>
 #include <linux/xarray.h>
@@ -93,26 +94,27 @@ bool tract_page_state_test(struct tract_page_state *state,
 }
 
 /*
- * Is @bit clear for @page?  Then @clear, a range about it, is cut down to pages of
- * which the same is true.  (Beside a change: was true or will be, for each.)
+ * Set the bits in @map, where the first stands for @pages->first, of those of
+ * @pages that have @bit.  (Beside a change: as it was or will be, for each.)
  */
-bool tract_page_state_is_clear(struct tract_page_state *state,
-			       enum tract_page_bit bit, unsigned long page,
-			       struct tract_page_range *clear)
+void tract_page_state_mark(struct tract_page_state *state,
+			   enum tract_page_bit bit,
+			   const struct tract_page_range *pages,
+			   unsigned long *map)
 {
-	MA_STATE(mas, &state->bits[bit], page, page);
-	bool set;
+	MA_STATE(mas, &state->bits[bit], pages->first, pages->first);
+	unsigned long first, last;
+	void *entry;
 
 	if (mtree_empty(&state->bits[bit]))
-		return true;
+		return;
 	rcu_read_lock();
-	set = mas_walk(&mas);
+	mas_for_each(&mas, entry, pages->last) {
+		first = max(mas.index, pages->first) - pages->first;
+		last = min(mas.last, pages->last) - pages->first;
+		bitmap_set(map, first, last - first + 1);
+	}
 	rcu_read_unlock();
-	if (set)
-		return false;
-	clear->first = max(clear->first, mas.index);
-	clear->last = min(clear->last, mas.last);
-	return true;
 }
 
 /* The first range of pages with @bit that ends at @from or later. */

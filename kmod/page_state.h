@@ -62,9 +62,10 @@ static inline bool tract_page_state_is_shared(struct tract_page_state *state)
 
 bool tract_page_state_test(struct tract_page_state *state,
 			   enum tract_page_bit bit, unsigned long page);
-bool tract_page_state_is_clear(struct tract_page_state *state,
-			       enum tract_page_bit bit, unsigned long page,
-			       struct tract_page_range *clear);
+void tract_page_state_mark(struct tract_page_state *state,
+			   enum tract_page_bit bit,
+			   const struct tract_page_range *pages,
+			   unsigned long *map);
 bool tract_page_state_next(struct tract_page_state *state,
 			   enum tract_page_bit bit, unsigned long from,
 			   struct tract_page_range *range);

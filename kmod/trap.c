@@ -83,7 +83,6 @@ void tract_trap_wait_faults(void)
 
 static vm_fault_t trap_fault(struct vm_fault *vmf)
 {
-	struct tract_page_range pages = tract_trap_window(vmf);
 	struct folio *gate = lock_gate();
 	struct tract_page_state *state;
 	vm_fault_t ret = VM_FAULT_SIGSEGV;
@@ -94,13 +93,11 @@ static vm_fault_t trap_fault(struct vm_fault *vmf)
 	 */
 	smp_mb__after_atomic();
 	state = tract_trap_state(vmf->vma);
-	if (!tract_page_state_is_clear(state, TRACT_PAGE_GUARD, vmf->pgoff,
-				       &pages) ||
-	    !tract_page_state_is_clear(state, TRACT_PAGE_UNCOMMITTED,
-				       vmf->pgoff, &pages))
+	if (tract_page_state_test(state, TRACT_PAGE_GUARD, vmf->pgoff) ||
+	    tract_page_state_test(state, TRACT_PAGE_UNCOMMITTED, vmf->pgoff))
 		goto leave;
 	if (vmf->flags & FAULT_FLAG_WRITE) {
-		tract_trap_map_around(vmf, &pages);
+		tract_trap_map_around(vmf, state);
 		folio_get(gate);
 		vmf->page = folio_page(gate, 0);
 		return VM_FAULT_LOCKED;

@@ -13,7 +13,6 @@
 #include "range.h"
 #include "reservation.h"
 
-struct tract_page_range;
 struct tract_page_state;
 
 /* The operations that only a trapped reservation has. */
@@ -50,9 +49,8 @@ void tract_trap_map(struct vm_area_struct *vma);
 void tract_trap_wait_faults(void);
 struct tract_page_state *tract_trap_state(struct vm_area_struct *vma);
 
-struct tract_page_range tract_trap_window(const struct vm_fault *vmf);
 void tract_trap_map_around(struct vm_fault *vmf,
-			   const struct tract_page_range *pages);
+			   struct tract_page_state *state);
 
 int tract_trap_change(struct tract_reservation *res, u32 op,
 		      const struct tract_range *range, u64 *done);

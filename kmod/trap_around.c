@@ -8,9 +8,10 @@
  * writes to a page has the zero page mapped around it, as if the neighbours had
  * been read.  It is no memory, is not counted, and is a hole in a core dump.
  *
- * The entries are made while the fault has its gate (trap.c), so that GUARD and
- * DECOMMIT find them as they find the page itself.
+ * The states are looked up and the entries made while the fault has its gate
+ * (trap.c), so that GUARD and DECOMMIT find them as they find the page itself.
  */
+#include <linux/bitmap.h>
 #include <linux/cpumask.h>
 #include <linux/mm.h>
 #include <linux/smp.h>
@@ -19,17 +20,21 @@
 #include "trap.h"
 
 /*
- * How far: to multiples of this many pages, and where a page beside those has
- * been written to multiples of more.  A page written alone, as that of a stack
- * often is, so costs little more for its neighbours, here and when it is dropped.
+ * Of a block of so many, aligned, all are mapped when one is written.  A page
+ * written alone, as that of a stack often is, so costs little more for the others,
+ * here and when it is dropped.
  */
-#define FEW 4
-#define MANY 16
+#define ALONE 4
 
+/* The block is this where one no further away is written, and more may follow. */
+#define NEAR 16
+
+/* Pages before and behind that of the fault: in its VMA and its page table. */
 struct around {
 	struct vm_fault *vmf;
-	struct tract_page_range pages; /* that may be there */
-	unsigned long zero_pfn;
+	struct tract_page_state *state;
+	long before;
+	long after;
 };
 
 /*
@@ -44,87 +49,114 @@ static bool is_flush_local(struct mm_struct *mm)
 		       nr_cpu_ids;
 }
 
-/*
- * The pages of the reservation, that of the fault among them, which are to be
- * there after it as far as their states allow.
- */
-struct tract_page_range tract_trap_window(const struct vm_fault *vmf)
-{
-	const struct vm_area_struct *vma = vmf->vma;
-	unsigned long at = vmf->address, start, end;
-
-	if (!(vmf->flags & FAULT_FLAG_WRITE) || !is_flush_local(vma->vm_mm))
-		return (struct tract_page_range){ vmf->pgoff, vmf->pgoff };
-	start = max(ALIGN_DOWN(at, MANY * PAGE_SIZE), vma->vm_start);
-	end = min(ALIGN_DOWN(at, MANY * PAGE_SIZE) + MANY * PAGE_SIZE,
-		  vma->vm_end);
-	return (struct tract_page_range){
-		.first = vmf->pgoff - ((at - start) >> PAGE_SHIFT),
-		.last = vmf->pgoff + ((end - at) >> PAGE_SHIFT) - 1,
-	};
-}
-
-/* Is there memory at this entry? */
-static bool is_written(const struct around *around, pte_t *pte)
+/* Zero pages are never dirty, and what was written is hardly ever clean. */
+static bool is_written(pte_t *pte)
 {
 	pte_t entry = ptep_get(pte);
 
-	return !pte_none(entry) &&
-	       !(pte_present(entry) && pte_pfn(entry) == around->zero_pfn);
+	return pte_dirty(entry) && pte_present(entry);
+}
+
+/* Of @count entries from @pte on, each @step from the last, are @enough written? */
+static bool are_written(pte_t *pte, long step, long count, long enough)
+{
+	for (; count > 0 && enough; count--, pte += step)
+		enough -= is_written(pte);
+	return !enough;
 }
 
 /*
- * Is the page before @before others written, or that behind @after others?  It
- * may be another VMA's, and where the page table ends there is no telling.
+ * Are pages written further than @near from that of the fault, up to @far, as many
+ * as if it were one in NEAR?  On one side: who writes in order has but one.
  */
-static bool is_dense(const struct around *around, pte_t *pte, long before,
-		     long after)
+static bool is_populated(const struct around *around, pte_t *pte, long near,
+			 long far)
 {
-	unsigned long first = around->vmf->address - before * PAGE_SIZE;
-	unsigned long behind = around->vmf->address + (after + 1) * PAGE_SIZE;
+	long enough = (far - near) / NEAR;
 
-	return (first & ~PMD_MASK && is_written(around, pte - before - 1)) ||
-	       (behind & ~PMD_MASK && is_written(around, pte + after + 1));
+	return are_written(pte - near - 1, -1, min(far, around->before) - near,
+			   enough) ||
+	       are_written(pte + near + 1, 1, min(far, around->after) - near,
+			   enough);
+}
+
+/*
+ * As far as pages are written around that of the fault, all are mapped: what is
+ * mapped for nothing then is in proportion to what was written.
+ */
+static void choose(struct around *around, pte_t *pte)
+{
+	long page = around->vmf->address >> PAGE_SHIFT;
+	long block = ALONE, far = NEAR, reach = 0;
+
+	if (is_populated(around, pte, 0, NEAR)) {
+		block = NEAR;
+		while (far < PTRS_PER_PTE &&
+		       is_populated(around, pte, far, 2 * far)) {
+			far *= 2;
+			reach = far;
+		}
+	}
+	around->before = min(around->before, max(reach, page % block));
+	around->after = min(around->after, max(reach, block - 1 - page % block));
+}
+
+/* The lookups take no lock, and so may be made under that of a page table. */
+static void mark_kept(const struct around *around, unsigned long *kept)
+{
+	const struct tract_page_range pages = {
+		.first = around->vmf->pgoff - around->before,
+		.last = around->vmf->pgoff + around->after,
+	};
+
+	bitmap_zero(kept, PTRS_PER_PTE);
+	tract_page_state_mark(around->state, TRACT_PAGE_GUARD, &pages, kept);
+	tract_page_state_mark(around->state, TRACT_PAGE_UNCOMMITTED, &pages,
+			      kept);
+	__set_bit(around->before, kept); /* is going to be filled */
 }
 
 /* Called with the entry of the fault, under the lock of its page table. */
 static int map_zeroes(pte_t *pte, unsigned long address, void *data)
 {
-	const struct around *around = data;
+	struct around *around = data;
 	struct vm_area_struct *vma = around->vmf->vma;
-	pte_t zero = pte_mkspecial(pfn_pte(around->zero_pfn,
+	pte_t zero = pte_mkspecial(pfn_pte(page_to_pfn(ZERO_PAGE(address)),
 					   vma->vm_page_prot));
-	long page = address >> PAGE_SHIFT;
-	long before = page % FEW, after = FEW - 1 - before, i;
+	DECLARE_BITMAP(kept, PTRS_PER_PTE);
+	long i, n;
 
-	if (is_dense(around, pte, before, after)) {
-		before = page % MANY;
-		after = MANY - 1 - before;
-	}
-	before = min_t(long, before, around->vmf->pgoff - around->pages.first);
-	after = min_t(long, after, around->pages.last - around->vmf->pgoff);
-	for (i = -before; i <= after; i++)
-		if (i && pte_none(ptep_get(pte + i)))
+	choose(around, pte);
+	mark_kept(around, kept);
+	n = around->before + 1 + around->after;
+	pte -= around->before;
+	address -= around->before * PAGE_SIZE;
+	for (i = 0; i < n; i++)
+		if (!test_bit(i, kept) && pte_none(ptep_get(pte + i)))
 			set_pte_at(vma->vm_mm, address + i * PAGE_SIZE, pte + i,
 				   zero);
 	return 0;
 }
 
 /*
- * The caller has a gate, and @pages are committed.  Where there is no page table
- * yet the next fault will find one.  Nothing depends on success.
+ * The caller has a gate, since before it had @state.  Where there is no page
+ * table yet the next fault will find one.  Nothing depends on success.
  */
 void tract_trap_map_around(struct vm_fault *vmf,
-			   const struct tract_page_range *pages)
+			   struct tract_page_state *state)
 {
+	const struct vm_area_struct *vma = vmf->vma;
+	unsigned long at = vmf->address;
+	unsigned long start = max(at & PMD_MASK, vma->vm_start);
+	unsigned long last = min(at | ~PMD_MASK, vma->vm_end - 1);
 	struct around around = {
 		.vmf = vmf,
-		.pages = *pages,
-		.zero_pfn = page_to_pfn(ZERO_PAGE(vmf->address)),
+		.state = state,
+		.before = (at - start) >> PAGE_SHIFT,
+		.after = (last - at) >> PAGE_SHIFT,
 	};
 
-	if (pages->first == pages->last || pmd_none(*vmf->pmd))
+	if (pmd_none(*vmf->pmd) || !is_flush_local(vma->vm_mm))
 		return;
-	apply_to_page_range(vmf->vma->vm_mm, vmf->address, PAGE_SIZE, map_zeroes,
-			    &around);
+	apply_to_page_range(vma->vm_mm, at, PAGE_SIZE, map_zeroes, &around);
 }

@@ -8,16 +8,19 @@
 #include "observe.h"
 #include "touch.h"
 
-/* Pages, from a multiple of it: beside a page written alone, and beside others. */
+/* Pages: about a page written alone, from a multiple of it, and beside others. */
 #define WINDOW 4
 #define WIDE 16
-#define LENGTH (4 * MIB)
+#define TABLE 512 /* under one page table */
+#define LENGTH (2 * TABLE * PAGE)
 
 /* A reservation in which the first page table is there, the window at 0 empty. */
 static struct t_res make(void)
 {
 	struct t_res res = t_reserve(LENGTH, TRACT_RESERVE_TRAP);
 
+	if ((uintptr_t)res.addr % (TABLE * PAGE))
+		t_die("not at the start of a page table");
 	res.addr[MIB] = 1;
 	return res;
 }
@@ -73,14 +76,137 @@ static void around(void)
 	/* To read maps what is read. */
 	CHECK_EQ(*(volatile char *)page(&res, 0), 0, "read");
 	CHECK_EQ(mapped(&res, 2 * WIDE), 0xf1, "after a read");
-	/* Behind others, and before others. */
-	*page(&res, 2 * WINDOW) = 1;
-	CHECK_EQ(mapped(&res, 2 * WIDE), 0xffff, "behind others");
+	/* As far from others as they may be to matter, and as far as they reach. */
+	*page(&res, 2 * WINDOW - 1 + WIDE) = 1;
+	CHECK_EQ(mapped(&res, 64), 0xffffffffffffff, "beside others");
 	CHECK_EQ(rss(&res), (WINDOW + 2) * PAGE, "Rss");
-	*page(&res, 3 * WIDE) = 1;
-	*page(&res, 3 * WIDE - 1) = 1;
-	CHECK_EQ(mapped(&res, 3 * WIDE), 0xffff0000ffff, "before others");
-	CHECK_EQ(rss(&res), (WINDOW + 4) * PAGE, "Rss");
+	*page(&res, 60) = 1;
+	CHECK_EQ(mapped(&res, 64), 0xf0ffffffffffffff, "away from others");
+	CHECK_EQ(rss(&res), (WINDOW + 3) * PAGE, "Rss");
+	t_unmap(&res);
+}
+
+/* Write to every @step-th page of the first table: how many were not mapped? */
+static unsigned int copies(const struct t_res *res, unsigned int step,
+			   bool down)
+{
+	unsigned int last = (TABLE - 1) / step, n = 0;
+
+	for (unsigned int i = 0; i <= last; i++) {
+		char *at = page(res, (down ? last - i : i) * step);
+
+		n += !t_resident(at, PAGE);
+		*at = 1;
+	}
+	return n;
+}
+
+/* The more is written the more is mapped, to the end of the page table. */
+static void grows(void)
+{
+	static const unsigned int steps[] = { 1, 2, 3, 4, 7, 16 };
+	struct t_res res = make();
+
+	*page(&res, 2 * TABLE - 1) = 1;
+	for (unsigned int i = 0; i < 2 * ARRAY_SIZE(steps); i++) {
+		unsigned int step = steps[i / 2], n;
+
+		CHECK_ERR(op(&res, TRACT_OP_DISCARD, 0, TABLE), 0, "DISCARD");
+		n = copies(&res, step, i & 1);
+		CHECK(n <= TABLE / WIDE / 4, "1 in %u: %u not mapped", step, n);
+		CHECK(t_resident(page(&res, 0), TABLE * PAGE) > TABLE - WIDE,
+		      "1 in %u: not all mapped", step);
+		CHECK_EQ(t_resident(page(&res, TABLE), TABLE * PAGE), 1,
+			 "1 in %u: beyond", step);
+	}
+	/* A page here and there costs no more than alone. */
+	CHECK_ERR(op(&res, TRACT_OP_DISCARD, 0, TABLE), 0, "DISCARD");
+	copies(&res, WIDE + 1, false);
+	CHECK(t_resident(page(&res, 0), TABLE * PAGE) <=
+		      (TABLE / WIDE) * WINDOW,
+	      "far apart: mapped");
+	t_unmap(&res);
+}
+
+/*
+ * States that change every few pages, in all of the reservation: 0 for pages that
+ * may be there.
+ */
+static void set_runs(const struct t_res *res, uint64_t *seed, char *barred)
+{
+	static const unsigned int codes[] = { TRACT_OP_GUARD,
+					      TRACT_OP_DECOMMIT };
+	unsigned int i = 0, n;
+
+	memset(barred, 0, 2 * TABLE);
+	while (i < 2 * TABLE - 8) {
+		*seed = t_mix(*seed);
+		i += *seed % 4;
+		n = 1 + (*seed >> 8) % 4;
+		for (unsigned int k = 0; k < ARRAY_SIZE(codes); k++)
+			if ((*seed >> 16) % 3 != k)
+				CHECK_ERR(op(res, codes[k], i, n), 0, "set");
+		memset(barred + i, 1, n);
+		i += n;
+	}
+}
+
+/* Is nothing there where nothing may be?  The number of pages that are there. */
+static unsigned int count_allowed(const struct t_res *res, const char *barred)
+{
+	unsigned char vec[2 * TABLE];
+	unsigned int n = 0, wrong = 0;
+
+	if (mincore(res->addr, LENGTH, vec))
+		t_die("mincore: %s", strerror(errno));
+	for (unsigned int i = 0; i < 2 * TABLE; i++) {
+		n += vec[i] & 1;
+		wrong += vec[i] & barred[i];
+	}
+	CHECK_EQ(wrong, 0, "guards and uncommitted pages that are there");
+	return n;
+}
+
+/* Write to pages that may be there, in any order or, at last, to all. */
+static void write_between(const struct t_res *res, uint64_t *seed,
+			  const char *barred)
+{
+	unsigned int before = 1, after, filled = 0, allowed = 0, i;
+
+	for (unsigned int turn = 0; turn < 3 * TABLE; turn++) {
+		*seed = t_mix(*seed);
+		i = turn < TABLE ? *seed % (2 * TABLE) : turn - TABLE;
+		allowed += turn >= TABLE && !barred[i];
+		if (barred[i])
+			continue;
+		CHECK(!t_touch_write(page(res, i), 1).signal, "page %u", i);
+		after = count_allowed(res, barred);
+		filled += after > before + 1;
+		before = after;
+	}
+	CHECK_EQ(before, allowed, "pages there");
+	CHECK(filled > 3, "filled %u times", filled);
+}
+
+/* Whatever is mapped, it is never a guard nor uncommitted. */
+static void runs(void)
+{
+	char barred[2 * TABLE];
+	struct t_res res = make();
+	uint64_t seed = 3;
+
+	for (unsigned int turn = 0; turn < 10; turn++) {
+		set_runs(&res, &seed, barred);
+		CHECK_ERR(op(&res, TRACT_OP_DISCARD, 0, 2 * TABLE), 0,
+			  "DISCARD");
+		write_between(&res, &seed, barred);
+		for (unsigned int i = 0; i < 2 * TABLE; i++)
+			CHECK_EQ(t_touch_read(page(&res, i)).signal,
+				 barred[i] ? SIGSEGV : 0, "page %u", i);
+		CHECK_ERR(op(&res, TRACT_OP_UNGUARD, 0, 2 * TABLE), 0,
+			  "UNGUARD");
+		CHECK_ERR(op(&res, TRACT_OP_COMMIT, 0, 2 * TABLE), 0, "COMMIT");
+	}
 	t_unmap(&res);
 }
 
@@ -108,12 +234,9 @@ static void states(void)
 			      "set %#x: signal", set);
 		CHECK(!(mapped(&res, N) & set), "set %#x: mapped %#lx", set,
 		      mapped(&res, N));
-		if (write && !(set >> (at ^ 1) & 1))
-			CHECK(mapped(&res, N) >> (at ^ 1) & 1,
-			      "set %#x: not beside it", set);
-		if (write && !set)
-			CHECK_EQ(mapped(&res, N), at < WINDOW ? 0xf : 0xff,
-				 "set 0: mapped");
+		if (write)
+			CHECK_EQ(mapped(&res, N), ~set & 0xff,
+				 "set %#x: mapped", set);
 		for (unsigned int i = 0; i < N; i++) {
 			bool traps = t_touch_read(page(&res, i)).signal;
 
@@ -204,7 +327,7 @@ static void forked(void)
 		CHECK_EQ(mapped(&res, WIDE), 0xf, "the child's");
 		*page(&res, 2) = 2;
 		*page(&res, 10) = 4;
-		CHECK_EQ(mapped(&res, WIDE), 0xc0f, "the child's");
+		CHECK_EQ(mapped(&res, WIDE), 0xfdff, "the child's");
 		CHECK_EQ(t_touch_read(page(&res, 9)).signal, SIGSEGV,
 			 "the child's guard");
 		CHECK_EQ(*page(&res, 1), 0, "the child's");
@@ -256,7 +379,7 @@ static long shootdowns(void)
 	return sum;
 }
 
-/* Writing interrupts nobody: see tract_trap_window(). */
+/* Writing interrupts nobody: see kmod/trap_around.c. */
 static void other_processors(void)
 {
 	const unsigned int windows = LENGTH / PAGE / WINDOW;
@@ -306,6 +429,8 @@ int main(void)
 		t_skip_all("no trapped reservations here");
 	t_touch_begin();
 	RUN(around);
+	RUN(grows);
+	RUN(runs);
 	RUN(states);
 	RUN(taken_away);
 	RUN(bounds);

@@ -44,6 +44,7 @@ static bool has_guard(struct tract_page_state *state, unsigned long page)
 static void page_state_is_clear_at_first(struct kunit *test)
 {
 	struct tract_page_state *state = make(test);
+	DECLARE_BITMAP(map, PAGES) = {};
 	struct tract_page_range range;
 	int bit;
 
@@ -53,11 +54,9 @@ static void page_state_is_clear_at_first(struct kunit *test)
 				   tract_page_state_test(state, bit, 1UL << 52));
 		KUNIT_EXPECT_FALSE(test, tract_page_state_next(state, bit, 0,
 							       &range));
-		range = (struct tract_page_range){ 3, 1UL << 52 };
-		KUNIT_EXPECT_TRUE(test, tract_page_state_is_clear(state, bit, 9,
-								  &range));
-		KUNIT_EXPECT_EQ(test, range.first, 3);
-		KUNIT_EXPECT_EQ(test, range.last, 1UL << 52);
+		range = (struct tract_page_range){ 3, 3 + PAGES - 1 };
+		tract_page_state_mark(state, bit, &range, map);
+		KUNIT_EXPECT_TRUE(test, bitmap_empty(map, PAGES));
 	}
 	KUNIT_EXPECT_EQ(test, state->ranges, 0);
 	KUNIT_EXPECT_EQ(test, change(state, TRACT_PAGE_GUARD, false, 0, 9), 0);
@@ -140,23 +139,19 @@ static unsigned long model_ranges(const u8 *model)
 	return n;
 }
 
-/* What is clear about a page reaches no further than in the model, if as far. */
-static bool clear_equals_model(struct tract_page_state *state, const u8 *model,
-			       enum tract_page_bit bit, int page)
+/* Marks are set as in the model, and nothing else is: here not beyond @count. */
+static bool marks_equal_model(struct tract_page_state *state, const u8 *model,
+			      enum tract_page_bit bit, int first, int count)
 {
-	struct tract_page_range clear = { max(page - 7, 0),
-					  min(page + 7, PAGES - 1) };
-	unsigned long i;
+	const struct tract_page_range range = { first, first + count - 1 };
+	DECLARE_BITMAP(map, PAGES + 1) = {};
+	int i;
 
-	if (tract_page_state_is_clear(state, bit, page, &clear) ==
-	    (model[page] >> bit & 1))
-		return false;
-	if (model[page] >> bit & 1)
-		return true;
-	for (i = clear.first; i <= clear.last; i++)
-		if (model[i] >> bit & 1)
+	tract_page_state_mark(state, bit, &range, map);
+	for (i = 0; i < count; i++)
+		if (test_bit(i, map) != (model[first + i] >> bit & 1))
 			return false;
-	return clear.first <= page && page <= clear.last;
+	return find_next_bit(map, PAGES + 1, count) == PAGES + 1;
 }
 
 static bool equals_model(struct tract_page_state *state, const u8 *model)
@@ -167,7 +162,9 @@ static bool equals_model(struct tract_page_state *state, const u8 *model)
 		for (i = 0; i < PAGES; i++)
 			if (tract_page_state_test(state, bit, i) !=
 				    (model[i] >> bit & 1) ||
-			    !clear_equals_model(state, model, bit, i))
+			    !marks_equal_model(state, model, bit, i, 1) ||
+			    !marks_equal_model(state, model, bit, i,
+					       PAGES - i))
 				return false;
 	return state->ranges == model_ranges(model);
 }

@@ -8,7 +8,8 @@
  *
  * What a write maps around it (kmod/trap_around.c) it maps only while the process
  * is on one processor.  So that it does, and yet meets changes, those who touch
- * share a processor, and those who change share another with a stranger.
+ * share a processor, and those who change share another with a stranger.  And so
+ * that it maps much, the pages lie apart, each between guards that stay.
  *
  *   trapstorm [SECONDS]
  */
@@ -18,25 +19,45 @@
 #include "touch.h"
 
 #define PAGES 8
+#define APART 16 /* pages from one to the next */
 #define TOUCHERS 3
 #define LENGTH (2 * MIB)
 
 static struct t_res res;
 static volatile bool stop;
-static bool apart; /* touchers on one processor, changers on another */
+static bool apart;	  /* touchers on one processor, changers on another */
+static unsigned int step; /* from one page of the game to the next */
 static unsigned long rounds, touches, caught, filled;
 
-/* As t_resident(), which is for one thread. */
-static unsigned int resident(char *at, unsigned int pages)
+static char *page(unsigned int i)
 {
-	unsigned char vec[PAGES];
-	unsigned int count = 0;
+	return res.addr + i * step * PAGE;
+}
 
-	if (mincore(at, pages * PAGE, vec))
+/* As t_resident(), which is for one thread: of pages of the game. */
+static unsigned int resident(unsigned int first, unsigned int count)
+{
+	unsigned char vec[PAGES * APART];
+	unsigned int n = 0;
+
+	if (mincore(page(first), count * step * PAGE, vec))
 		t_die("mincore: %s", strerror(errno));
-	for (unsigned int i = 0; i < pages; i++)
-		count += vec[i] & 1;
-	return count;
+	for (unsigned int i = 0; i < count; i++)
+		n += vec[i * step] & 1;
+	return n;
+}
+
+/* The guards that stay: every second page of those between. */
+static unsigned int resident_guards(void)
+{
+	unsigned char vec[PAGES * APART];
+	unsigned int n = 0;
+
+	if (mincore(res.addr, PAGES * step * PAGE, vec))
+		t_die("mincore: %s", strerror(errno));
+	for (unsigned int i = 1; step > 1 && i < PAGES * step; i += 2)
+		n += vec[i] & 1;
+	return n;
 }
 
 static void *toucher(void *arg)
@@ -48,12 +69,13 @@ static void *toucher(void *arg)
 		char *at;
 
 		seed = t_mix(seed);
-		at = res.addr + seed % PAGES * PAGE + (seed >> 20) % PAGE;
+		at = page(seed % PAGES) + (seed >> 20) % PAGE;
 		if (seed & 1 << 10) {
-			bool empty = !resident(res.addr, PAGES);
+			unsigned int before = resident(0, PAGES);
 
 			traps += !!t_touch_write(at, 1).signal;
-			more += empty && resident(res.addr, PAGES) > 1;
+			more += resident(0, PAGES) > before + 1;
+			CHECK_EQ(resident_guards(), 0, "guards there");
 		} else
 			traps += !!t_touch_read(at).signal;
 		n++;
@@ -64,16 +86,27 @@ static void *toucher(void *arg)
 	return NULL;
 }
 
-static int op(unsigned int code, size_t offset, size_t length)
+/* On pages of the game, one range if they lie beside each other. */
+static int op(unsigned int code, unsigned int first, unsigned int count)
 {
-	return t_op(code, res.id, offset, length);
+	struct tract_op ops[PAGES];
+	int err;
+
+	if (step == 1)
+		return t_op(code, res.id, first * PAGE, count * PAGE);
+	for (unsigned int i = 0; i < count; i++)
+		ops[i] = t_make_op(code, res.id, (first + i) * step * PAGE,
+				   PAGE);
+	err = t_batch(ops, count, NULL);
+	for (unsigned int i = 0; i < count && !err; i++)
+		err = ops[i].out_result;
+	return err;
 }
 
 /* Each changer has pages of its own. */
 static void *changer(void *arg)
 {
-	size_t first = (uintptr_t)arg * PAGES / 2, length = PAGES / 2 * PAGE;
-	char *base = res.addr + first * PAGE;
+	unsigned int first = (uintptr_t)arg * PAGES / 2;
 	uint64_t seed = (uintptr_t)arg;
 
 	while (!stop) {
@@ -86,22 +119,24 @@ static void *changer(void *arg)
 			sched_yield();
 		for (unsigned int i = 0; i < seed >> 50; i++)
 			__asm__ volatile("" ::: "memory");
-		CHECK_ERR(op(guard ? TRACT_OP_GUARD : TRACT_OP_DECOMMIT,
-			     first * PAGE, length),
+		CHECK_ERR(op(guard ? TRACT_OP_GUARD : TRACT_OP_DECOMMIT, first,
+			     PAGES / 2),
 			  0, "%s", guard ? "GUARD" : "DECOMMIT");
 		for (unsigned int i = 0; i < 4; i++) {
-			CHECK_EQ(resident(base, PAGES / 2), 0,
+			CHECK_EQ(resident(first, PAGES / 2), 0,
 				 "resident after it, look %u", i);
-			CHECK_EQ(t_touch_read(base + i * PAGE).signal, SIGSEGV,
+			CHECK_EQ(t_touch_read(page(first + i)).signal, SIGSEGV,
 				 "signal, look %u", i);
 			sched_yield();
 		}
-		CHECK_ERR(op(guard ? TRACT_OP_UNGUARD : TRACT_OP_COMMIT,
-			     first * PAGE, length),
+		CHECK_ERR(op(guard ? TRACT_OP_UNGUARD : TRACT_OP_COMMIT, first,
+			     PAGES / 2),
 			  0, "back");
-		for (size_t i = 0; i < length; i += 512)
-			CHECK(base[i] == 0 || base[i] == 1, "%#x at %zu",
-			      base[i], i);
+		for (unsigned int i = 0; i < PAGES / 2 * 8; i++) {
+			char *at = page(first + i / 8) + i % 8 * 512;
+
+			CHECK(*at == 0 || *at == 1, "%#x at %p", *at, at);
+		}
 		__atomic_add_fetch(&rounds, 1, __ATOMIC_RELAXED);
 	}
 	return NULL;
@@ -121,7 +156,7 @@ static void one_fork(void)
 	}
 	for (int turn = 0; turn < 20; turn++)
 		for (int i = 0; i < PAGES; i++) {
-			bool is = t_touch_write(res.addr + i * PAGE, 1).signal;
+			bool is = t_touch_write(page(i), 1).signal;
 
 			if (turn && is != traps[i])
 				_exit(1);
@@ -167,6 +202,9 @@ static void storm(int seconds)
 	rounds = touches = caught = 0;
 	stop = false;
 	res = t_reserve(LENGTH, TRACT_RESERVE_TRAP);
+	for (unsigned int i = 1; step > 1 && i < PAGES * step; i += 2)
+		CHECK_ERR(t_op(TRACT_OP_GUARD, res.id, i * PAGE, PAGE), 0,
+			  "GUARD");
 	keep_to(apart ? 0 : -1);
 	for (uintptr_t i = 0; i < TOUCHERS; i++)
 		if (pthread_create(&touchers[i], NULL, toucher, (void *)i))
@@ -202,12 +240,21 @@ static int seconds = 10;
 static void faults_and_changes(void)
 {
 	apart = false;
+	step = 1;
 	storm(seconds);
 }
 
 static void faults_and_changes_apart(void)
 {
 	apart = true;
+	step = 1;
+	storm(seconds);
+}
+
+static void faults_and_changes_far_apart(void)
+{
+	apart = true;
+	step = APART;
 	storm(seconds);
 }
 
@@ -215,15 +262,18 @@ int main(int argc, char **argv)
 {
 	if (argc > 1)
 		seconds = atoi(argv[1]);
-	t_begin("trapstorm", seconds * 6 + 60);
+	t_begin("trapstorm", seconds * 9 + 60);
 	t_fd();
 	if (!t_feature(TRACT_FEATURE_TRAP))
 		t_skip_all("no trapped reservations here");
 	t_touch_begin();
 	RUN(faults_and_changes);
-	if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
+	if (sysconf(_SC_NPROCESSORS_ONLN) < 2) {
 		SKIP(faults_and_changes_apart, "one processor");
-	else
+		SKIP(faults_and_changes_far_apart, "one processor");
+	} else {
 		RUN(faults_and_changes_apart);
+		RUN(faults_and_changes_far_apart);
+	}
 	return t_end();
 }

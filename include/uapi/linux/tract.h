@@ -232,8 +232,8 @@ struct tract_reserve {
  * be dropped; a reservation with nodump pages is then left out whole, in dumps of
  * either process from then on.
  *
- * To write to a page may map the kernel's page of zeroes for committed neighbours
- * that are empty: mincore() then says that they are resident, but they are not
+ * To write to a page may map the kernel's page of zeroes for committed pages around
+ * it that are empty: mincore() then says that they are resident, but they are not
  * counted as memory.
  *
  * madvise(MADV_DONTNEED) acts as DISCARD, in a child too.
