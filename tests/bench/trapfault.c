@@ -8,8 +8,8 @@
  *
  * faults: nanoseconds a page to write to it for the first time, to drop it then,
  * and to read it for the first time: in private anonymous memory without huge
- * pages, in a plain and in a trapped reservation, in these with one page in 2, 4
- * and 16 touched, and in a trapped one with a guard after every page.
+ * pages, in a plain and in a trapped reservation, in these with one page in 2, 4,
+ * 16 and 64 touched, and in a trapped one with a guard after every page.
  *
  * ops: nanoseconds an operation on a page, one a call and 1024 a call.
  *
@@ -25,6 +25,7 @@
 #define MADV_GUARD_REMOVE 103
 #endif
 
+#define APART 64 /* pages, of those that have nothing to do with each other */
 #define STACK (64 * KIB)
 #define FREE_LENGTH (STACK - PAGE)
 
@@ -87,7 +88,7 @@ static void fault_line(const char *name, char *at, size_t count, size_t step)
 /* Every page, and pages ever further apart. */
 static void fault_lines(const char *name, char *at, size_t count)
 {
-	static const size_t steps[] = { 1, 2, 4, 16 };
+	static const size_t steps[] = { 1, 2, 4, 16, APART };
 	char line[64];
 
 	for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
@@ -99,7 +100,7 @@ static void fault_lines(const char *name, char *at, size_t count)
 
 static void faults(size_t count)
 {
-	const size_t length = 16 * count * PAGE;
+	const size_t length = APART * count * PAGE;
 	struct t_res res;
 	char *at = map(length);
 
