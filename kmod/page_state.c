@@ -95,7 +95,9 @@ bool tract_page_state_test(struct tract_page_state *state,
 
 /*
  * Set the bits in @map, where the first stands for @pages->first, of those of
- * @pages that have @bit.  (Beside a change: as it was or will be, for each.)
+ * @pages that have @bit.  (Beside a change: as it was or will be, for each.  Each
+ * range is looked up from the root: that is sure beside a change, while iterating
+ * is little used so.)
  */
 void tract_page_state_mark(struct tract_page_state *state,
 			   enum tract_page_bit bit,
@@ -103,16 +105,18 @@ void tract_page_state_mark(struct tract_page_state *state,
 			   unsigned long *map)
 {
 	MA_STATE(mas, &state->bits[bit], pages->first, pages->first);
-	unsigned long first, last;
-	void *entry;
+	unsigned long at, last;
+	bool set;
 
 	if (mtree_empty(&state->bits[bit]))
 		return;
 	rcu_read_lock();
-	mas_for_each(&mas, entry, pages->last) {
-		first = max(mas.index, pages->first) - pages->first;
-		last = min(mas.last, pages->last) - pages->first;
-		bitmap_set(map, first, last - first + 1);
+	for (at = pages->first; at <= pages->last; at = last + 1) {
+		mas_set(&mas, at);
+		set = mas_walk(&mas);
+		last = clamp(mas.last, at, pages->last);
+		if (set)
+			bitmap_set(map, at - pages->first, last - at + 1);
 	}
 	rcu_read_unlock();
 }
