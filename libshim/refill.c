@@ -58,16 +58,17 @@ static bool begin_round(struct bin *bin)
 	return point_at(bin, span->fresh++);
 }
 
+/* Which word of its span's bitmap the bin points at. */
+static unsigned int word_number(const struct bin *bin)
+{
+	return (unsigned int)(container_of(bin->word, struct block_bits, free) -
+			      bin->span->tally->bits);
+}
+
 static bool next_word(struct bin *bin)
 {
-	struct span *span = bin->span;
-
-	return span &&
-	       (find_word(bin,
-			  (unsigned int)(container_of(bin->word,
-						      struct block_bits, free) -
-					 span->tally->bits),
-			  span->fresh) ||
+	return bin->span &&
+	       (find_word(bin, word_number(bin), bin->span->fresh) ||
 		begin_round(bin));
 }
 
