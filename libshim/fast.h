@@ -11,10 +11,10 @@
 #include "heap.h"
 #include "report.h"
 
-/* Of a class that has no block ready, of blocks of up to a KiB. */
+/* Up to CLASS_TABLE_MAX; the class has no block ready. */
 void *tract__malloc_slow(size_t size);
 
-/* More than CLASS_EVEN_MAX. */
+/* More than CLASS_TABLE_MAX. */
 void *tract__malloc_beyond(size_t size);
 
 /* What lies in another region, belongs to others, is large, or is no block. */
@@ -35,23 +35,22 @@ tract__free_twice(const struct span *span, uint64_t index);
 __attribute__((__noipa__, __cold__)) void tract__free_misfit(struct span *span,
 							     uint64_t index);
 
-/* @size: of blocks of @ready. */
-static inline void *fast_malloc_from(ready_of_thread *ready, size_t size)
-{
-	uint64_t bits = ready->bits;
-
-	if (unlikely(!bits))
-		return tract__malloc_slow(size);
-	return ready_take(ready, bits, size);
-}
-
+/*
+ * One way for all sizes up to CLASS_TABLE_MAX, though the least could do without
+ * the table: where sizes are mixed, a branch between them is often mispredicted.
+ */
 static inline void *fast_malloc(size_t size)
 {
-	size_t block_size = (size + 15) & ~(size_t)15;
+	ready_of_thread *ready;
+	uint64_t bits;
 
-	if (unlikely(size > CLASS_EVEN_MAX))
+	if (unlikely(size > CLASS_TABLE_MAX))
 		return tract__malloc_beyond(size);
-	return fast_malloc_from(ready_of_size(block_size), block_size);
+	ready = ready_of(tract__class_table[(size + 15) / 16]);
+	bits = ready->bits;
+	if (unlikely(!bits))
+		return tract__malloc_slow(size);
+	return ready_take(ready, bits);
 }
 
 /* Of a span whose owner word is the caller's heap, untouched. */

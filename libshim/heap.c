@@ -30,7 +30,7 @@ struct heap tract__empty_heap = {
 
 __thread struct heap *tract__thread_heap = &tract__empty_heap;
 
-__thread struct ready tract__ready[1 + READY_CLASSES];
+__thread struct ready tract__ready[READY_CLASSES];
 
 struct heap tract__orphans;
 

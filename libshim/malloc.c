@@ -86,6 +86,7 @@ static noinline void *malloc_get_ready(unsigned int class)
 	ready->bits = read_once(bin->word);
 	ready->base = bin->word_base;
 	ready->word = bin->word;
+	ready->block_size = bin->block_size;
 	return p;
 }
 
@@ -101,13 +102,7 @@ noinline void *tract__malloc_slow(size_t size)
 	bits = read_once(ready->word);
 	if (!bits)
 		return malloc_get_ready(class);
-	return ready_take(ready, bits, tract__class_size[class]);
-}
-
-/* Of a class of up to a KiB. */
-static inline void *malloc_ready(unsigned int class)
-{
-	return fast_malloc_from(ready_of(class), tract__class_size[class]);
+	return ready_take(ready, bits);
 }
 
 static inline void *malloc_from_bin(unsigned int class)
@@ -118,12 +113,6 @@ static inline void *malloc_from_bin(unsigned int class)
 	if (unlikely(!word))
 		return malloc_slow_class(class);
 	return bin_take(bin, word);
-}
-
-static void *malloc_class(unsigned int class)
-{
-	return class < READY_CLASSES ? malloc_ready(class) :
-				       malloc_from_bin(class);
 }
 
 /* More than SMALL_MAX. */
@@ -142,8 +131,6 @@ static noinline void *malloc_run(size_t size)
 
 noinline void *tract__malloc_beyond(size_t size)
 {
-	if (likely(size <= CLASS_TABLE_MAX))
-		return malloc_ready(size_class_of(size));
 	if (likely(size <= SMALL_MAX))
 		return malloc_from_bin(size_class_of_medium(size));
 	return malloc_run(size);
@@ -231,13 +218,16 @@ void *tract__calloc(size_t count, size_t size)
 
 void *tract__memalign(size_t align, size_t size)
 {
+	unsigned int class;
 	size_t zero_from;
 
 	if (align <= ALIGN_MIN)
 		return tract__malloc(size);
-	if (align <= SMALL_MAX && size <= SMALL_MAX - align + 1)
-		return malloc_class(size_class_aligned(
-			align_up(size ? size : 1, align), align));
+	if (align <= SMALL_MAX && size <= SMALL_MAX - align + 1) {
+		class = size_class_aligned(align_up(size ? size : 1, align),
+					   align);
+		return tract__malloc(tract__class_size[class]);
+	}
 	/* The first byte of a run is aligned to more than any small block. */
 	return malloc_large(size > SMALL_MAX ? size : SMALL_MAX + 1, align,
 			    false, &zero_from);

@@ -20,9 +20,6 @@
 #define CLASS_COUNT 77
 #define CLASSES_BEYOND 5 /* SMALL_MAX, of those */
 
-/* Up to here the classes are all multiples of 16 bytes, in turn. */
-#define CLASS_EVEN_MAX ((size_t)256)
-
 /* Requests up to here find their class in a table, by 16 bytes. */
 #define CLASS_TABLE_MAX ((size_t)1024)
 
