@@ -44,7 +44,7 @@ void tract__free_touched(struct span *span, void *p)
 	if (read_once(&span->gatherer) == tract__thread_heap)
 		tract__remote_tell(tract__thread_heap, span->class);
 	word = &span_bits(span, index)->free;
-	write_once(word, read_once(word) | 1ull << index % 64);
+	write_once(word, bit_set(read_once(word), index));
 	if (read_once(&span->gatherer))
 		due = count_down(&span->tally->countdown);
 	else

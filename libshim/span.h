@@ -20,6 +20,7 @@
 #ifndef TRACT_SPAN_H
 #define TRACT_SPAN_H
 
+#include "bitops.h"
 #include "common.h"
 
 struct heap;
@@ -196,9 +197,8 @@ static inline bool span_is_freed(const struct span *span, uint64_t index)
 {
 	const struct block_bits *bits = span_bits(span, index);
 
-	return (read_once(&bits->free) | read_once(&bits->remote)) >>
-		       index % 64 &
-	       1;
+	return bit_is_set(read_once(&bits->free) | read_once(&bits->remote),
+			  index);
 }
 
 #endif
