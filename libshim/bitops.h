@@ -10,7 +10,7 @@
 
 #include "common.h"
 
-/* Index of the lowest bit set; @word is not 0. */
+/* Index of the lowest bit set; of 0 any number. */
 static inline uint64_t bit_lowest(uint64_t word)
 {
 #if defined(__x86_64__)
@@ -20,7 +20,7 @@ static inline uint64_t bit_lowest(uint64_t word)
 	__asm__("rep bsfq %1, %0" : "=r"(index) : "r"(word) : "cc");
 	return index;
 #else
-	return (uint64_t)__builtin_ctzll(word);
+	return word ? (uint64_t)__builtin_ctzll(word) : 64;
 #endif
 }
 

@@ -50,7 +50,7 @@ static inline void *fast_malloc(size_t size)
 	bits = ready->bits;
 	if (unlikely(!bits))
 		return tract__malloc_slow(size);
-	return ready_take(ready, bits);
+	return ready_take(ready, bits, ready->next);
 }
 
 /* Of a span whose owner word is the caller's heap, untouched. */
@@ -78,6 +78,21 @@ static inline void fast_free_own(struct span *span, void *p)
 	 */
 	if (unlikely(count_down(&tally->countdown)))
 		tract__free_event(span);
+}
+
+/*
+ * The span of @p by arithmetic, if it is one that @heap owns, untouched; NULL: it is
+ * not, or lies in another region.
+ */
+static inline struct span *find_own(const struct heap *heap, const void *p)
+{
+	uintptr_t offset = (uintptr_t)p - heap->region_base;
+	struct span *span;
+
+	if (unlikely(offset >= heap->region_length))
+		return NULL;
+	span = heap->region_spans + offset / UNIT_SIZE;
+	return likely(heap_owns(heap, span)) ? span : NULL;
 }
 
 static inline void fast_free(void *p)

@@ -87,6 +87,7 @@ static noinline void *malloc_get_ready(unsigned int class)
 	ready->base = bin->word_base;
 	ready->word = bin->word;
 	ready->block_size = bin->block_size;
+	ready->next = ready_block(ready, ready->bits);
 	return p;
 }
 
@@ -102,7 +103,7 @@ noinline void *tract__malloc_slow(size_t size)
 	bits = read_once(ready->word);
 	if (!bits)
 		return malloc_get_ready(class);
-	return ready_take(ready, bits);
+	return ready_take(ready, bits, ready_block(ready, bits));
 }
 
 static inline void *malloc_from_bin(unsigned int class)
@@ -261,7 +262,14 @@ static void *move_block(void *p, size_t usable, size_t size)
 	return to;
 }
 
-void *tract__realloc(void *p, size_t size)
+/* A small block stays where it is if it is half empty: moving costs more than it saves. */
+static inline bool fits(size_t usable, size_t size)
+{
+	return size <= usable && size >= usable / 2;
+}
+
+/* What is not a small block of the caller's own, or is not to be one. */
+static noinline void *realloc_any(void *p, size_t size)
 {
 	struct span *span;
 	size_t usable;
@@ -278,14 +286,37 @@ void *tract__realloc(void *p, size_t size)
 	if (unlikely(!usable))
 		tract__report_corruption("invalid realloc", p);
 	if (span->kind == SPAN_SMALL) {
-		/* Half empty is let pass: moving costs more than it saves. */
-		if (size <= usable && size >= usable / 2)
+		if (fits(usable, size))
 			return p;
 		return move_block(p, usable, size);
 	}
 	if (size > SMALL_MAX / 2 && tract__large_resize(span, size))
 		return p;
 	return move_block(p, usable, size);
+}
+
+void *tract__realloc(void *p, size_t size)
+{
+	struct span *span = find_own(tract__thread_heap, p);
+	uint64_t index;
+	size_t usable;
+	void *to;
+
+	if (unlikely(!span || size - 1 >= SMALL_MAX))
+		return realloc_any(p, size);
+	index = span_index(span, p);
+	if (unlikely(index >= span->block_count || span_is_freed(span, index)))
+		return realloc_any(p, size);
+	usable = span->block_size;
+	if (fits(usable, size))
+		return p;
+	to = fast_malloc(size);
+	if (unlikely(!to))
+		return NULL;
+	memcpy(to, p, usable < size ? usable : size);
+	/* The block has kept the span, but others may have freed some of it. */
+	tract__free_now(span, p);
+	return to;
 }
 
 bool tract__trim(void)
