@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
  * Threads that live for a request: each allocates a little, frees half and
- * leaves the rest to the one that comes 16 later.
+ * leaves the rest to the one that comes 16 later.  A few run at a time, as on a
+ * server that has something to do.  (One at a time was tried: it measures where the
+ * scheduler puts the one thread that can run, and how long it takes to wake it.)
  *
  *   threadchurn [THREADS [BLOCKS]]
  */
@@ -10,10 +12,11 @@
 #include <pthread.h>
 
 #define LAG 16
+#define AT_A_TIME 4
 
 static unsigned long threads, blocks;
 static unsigned char **left[LAG];
-static uint64_t sum;
+static uint64_t sums[AT_A_TIME];
 
 static void *request(void *arg)
 {
@@ -38,22 +41,28 @@ static void *request(void *arg)
 	}
 	free(old);
 	left[self % LAG] = mine;
-	sum = bench_mix(sum + own);
+	sums[self % AT_A_TIME] = own;
 	return NULL;
 }
 
 int main(int argc, char **argv)
 {
+	pthread_t running[AT_A_TIME];
 	unsigned long n, i;
-	pthread_t t;
+	uint64_t sum = 0;
 
 	bench_start("threadchurn", &argc, argv, NULL);
 	threads = bench_arg(argc, argv, 1, 8000);
 	blocks = bench_arg(argc, argv, 2, 400);
-	for (n = 0; n < threads; n++) {
-		if (pthread_create(&t, NULL, request, (void *)n))
+	for (n = 0; n < threads + AT_A_TIME; n++) {
+		pthread_t *t = &running[n % AT_A_TIME];
+
+		if (n >= AT_A_TIME && n - AT_A_TIME < threads) {
+			pthread_join(*t, NULL);
+			sum = bench_mix(sum + sums[n % AT_A_TIME]);
+		}
+		if (n < threads && pthread_create(t, NULL, request, (void *)n))
 			bench_die("cannot start a thread");
-		pthread_join(t, NULL);
 	}
 	for (n = 0; n < LAG; n++) {
 		for (i = 1; left[n] && i < blocks; i += 2)
