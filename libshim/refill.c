@@ -12,11 +12,15 @@
 /*
  * A span is used from its start, and its pages are touched as far as need be.
  * What was in use before is gone over again and again, in rounds; a round in
- * which less than one in ROUND_FRACTION of it was free adds another word to it.
+ * which less than one in WIDEN_FRACTION of it was free adds another word to it.
  * (Always the lowest free block would touch least, and go to a refill for each
  * block; without the rounds all of every span is touched sooner or later.)
+ *
+ * When all but one in NARROW_FRACTION is free, half is gone over from then on:
+ * what is allocated next is in the cache more likely.
  */
-#define ROUND_FRACTION 8
+#define WIDEN_FRACTION 8
+#define NARROW_FRACTION 4
 
 static bool point_at(struct bin *bin, unsigned int i)
 {
@@ -39,23 +43,47 @@ static bool find_word(struct bin *bin, unsigned int from, unsigned int to)
 	return false;
 }
 
-static bool is_worth_a_round(const struct span *span)
+static unsigned int count_free(const struct span *span)
 {
 	unsigned int free_blocks = 0;
 
-	for (unsigned int i = 0; i < span->fresh; i++)
+	for (unsigned int i = 0; i < span->round; i++)
 		free_blocks += bit_count(read_once(&span->tally->bits[i].free));
-	return free_blocks * ROUND_FRACTION > span->fresh * 64u;
+	return free_blocks;
+}
+
+static bool is_full(const struct span *span, unsigned int free_blocks)
+{
+	return free_blocks * WIDEN_FRACTION <= span->round * 64u;
+}
+
+/* Another word with free blocks, of those that were in use before first. */
+static bool widen(struct bin *bin)
+{
+	struct span *span = bin->span;
+
+	while (span->round < span->fresh)
+		if (point_at(bin, span->round++))
+			return true;
+	if (span->fresh == span->words)
+		return false;
+	span->round = ++span->fresh;
+	return point_at(bin, span->fresh - 1u);
 }
 
 static bool begin_round(struct bin *bin)
 {
 	struct span *span = bin->span;
+	unsigned int free_blocks = count_free(span);
 
-	if (span->fresh == span->words || is_worth_a_round(span) ||
-	    (tract__span_collect(span) && is_worth_a_round(span)))
-		return find_word(bin, 0, span->fresh);
-	return point_at(bin, span->fresh++);
+	if (is_full(span, free_blocks) && tract__span_collect(span))
+		free_blocks = count_free(span);
+	if (is_full(span, free_blocks) && widen(bin))
+		return true;
+	if ((span->round * 64u - free_blocks) * NARROW_FRACTION <
+	    span->round * 64u)
+		span->round = (uint16_t)((span->round + 1) / 2);
+	return find_word(bin, 0, span->round);
 }
 
 /* Which word of its span's bitmap the bin points at. */
@@ -68,7 +96,7 @@ static unsigned int word_number(const struct bin *bin)
 static bool next_word(struct bin *bin)
 {
 	return bin->span &&
-	       (find_word(bin, word_number(bin), bin->span->fresh) ||
+	       (find_word(bin, word_number(bin), bin->span->round) ||
 		begin_round(bin));
 }
 
@@ -167,6 +195,7 @@ static struct span *new_span(struct heap *heap, unsigned int class)
 	span->block_size = size;
 	span->block_count = blocks;
 	span->fresh = 0;
+	span->round = 0;
 	span->spared = 0;
 	write_once(&span->tally->remote_freed, 0);
 	write_once(&span->gatherer, NULL);

@@ -186,6 +186,7 @@ void tract__span_make_current(struct span *span, uint32_t frees)
 	list_remove(&span->node);
 	list_remove(&span->ready);
 	write_once(&span->state, SPAN_CURRENT);
+	span->round = span->fresh;
 	if (unlikely(span->spared))
 		tract__growth_reuse(span);
 	set_used(span, USED_BIAS, frees);
