@@ -97,28 +97,26 @@ bool tract_page_state_test(struct tract_page_state *state,
  * Set the bits in @map, where the first stands for @pages->first, of those of
  * @pages that have @bit.  (Beside a change: as it was or will be, for each.  Each
  * range is looked up from the root: that is sure beside a change, while iterating
- * is little used so.)
+ * over many is little used so.)
  */
 void tract_page_state_mark(struct tract_page_state *state,
 			   enum tract_page_bit bit,
 			   const struct tract_page_range *pages,
 			   unsigned long *map)
 {
-	MA_STATE(mas, &state->bits[bit], pages->first, pages->first);
-	unsigned long at, last;
-	bool set;
+	struct tract_page_range range;
+	unsigned long at = pages->first;
 
 	if (mtree_empty(&state->bits[bit]))
 		return;
-	rcu_read_lock();
-	for (at = pages->first; at <= pages->last; at = last + 1) {
-		mas_set(&mas, at);
-		set = mas_walk(&mas);
-		last = clamp(mas.last, at, pages->last);
-		if (set)
-			bitmap_set(map, at - pages->first, last - at + 1);
+	while (at <= pages->last &&
+	       tract_page_state_next(state, bit, at, &range) &&
+	       range.first <= pages->last) {
+		at = max(at, range.first);
+		range.last = min(range.last, pages->last);
+		bitmap_set(map, at - pages->first, range.last - at + 1);
+		at = range.last + 1;
 	}
-	rcu_read_unlock();
 }
 
 /* The first range of pages with @bit that ends at @from or later. */
