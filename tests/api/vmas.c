@@ -8,9 +8,6 @@
 #include <malloc.h>
 #include <pthread.h>
 
-/* What may be left when all has been freed. */
-#define LEFT_KIB (24l << 10)
-
 #define STEPS 8
 
 struct node {
@@ -89,18 +86,12 @@ static void thin(struct node *list)
 }
 
 /* In an emulator dropping the pages alone takes longer. */
-/* Where all is slow a purge may be under way for longer than it should take. */
-static void settle(long before)
+static void settle(void)
 {
-	long slowness = tap_env("TRACT_TEST_SLOWNESS", 1);
-	int times = slowness > 1 ? 4 : 1;
+	double until = process_now() + 3 * tap_env("TRACT_TEST_SLOWNESS", 1);
 
-	do {
-		double until = process_now() + 3 * slowness;
-
-		for (; process_now() < until; process_sleep(0.1))
-			free(malloc(1000));
-	} while (--times && tap_rss() - before >= LEFT_KIB);
+	for (; process_now() < until; process_sleep(0.1))
+		free(malloc(1000));
 }
 
 int main(int argc, char **argv)
@@ -144,7 +135,7 @@ int main(int argc, char **argv)
 	/* Freed by a thread of its own, which then ends. */
 	pthread_create(&t, NULL, drop, list);
 	pthread_join(t, NULL);
-	settle(before);
+	settle();
 	after = tap_rss();
 	vmas = process_vmas();
 	most = vmas > most ? vmas : most;
@@ -153,7 +144,7 @@ int main(int argc, char **argv)
 		       "%ld mappings at the start, %ld at most: below 60, at "
 		       "most 24 more",
 		       start, most);
-		tap_ok(after - before < LEFT_KIB,
+		tap_ok(after - before < 24 << 10,
 		       "all freed, a while later: RSS %ld KiB above start",
 		       after - before);
 	} else {
