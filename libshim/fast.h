@@ -80,21 +80,6 @@ static inline void fast_free_own(struct span *span, void *p)
 		tract__free_event(span);
 }
 
-/*
- * The span of @p by arithmetic, if it is one that @heap owns, untouched; NULL: it is
- * not, or lies in another region.
- */
-static inline struct span *find_own(const struct heap *heap, const void *p)
-{
-	uintptr_t offset = (uintptr_t)p - heap->region_base;
-	struct span *span;
-
-	if (unlikely(offset >= heap->region_length))
-		return NULL;
-	span = heap->region_spans + offset / UNIT_SIZE;
-	return likely(heap_owns(heap, span)) ? span : NULL;
-}
-
 static inline void fast_free(void *p)
 {
 	struct heap *heap = tract__thread_heap;

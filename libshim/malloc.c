@@ -262,13 +262,15 @@ static void *move_block(void *p, size_t usable, size_t size)
 	return to;
 }
 
-/* A small block stays where it is if it is half empty: moving costs more than it saves. */
-static inline bool fits(size_t usable, size_t size)
+/* Half empty is let pass: moving costs more than it saves. */
+static inline void *realloc_small(void *p, size_t usable, size_t size)
 {
-	return size <= usable && size >= usable / 2;
+	if (size <= usable && size >= usable / 2)
+		return p;
+	return move_block(p, usable, size);
 }
 
-/* What is not a small block of the caller's own, or is not to be one. */
+/* What is not a small block of the caller's own. */
 static noinline void *realloc_any(void *p, size_t size)
 {
 	struct span *span;
@@ -285,11 +287,8 @@ static noinline void *realloc_any(void *p, size_t size)
 	usable = tract__usable_size(p);
 	if (unlikely(!usable))
 		tract__report_corruption("invalid realloc", p);
-	if (span->kind == SPAN_SMALL) {
-		if (fits(usable, size))
-			return p;
-		return move_block(p, usable, size);
-	}
+	if (span->kind == SPAN_SMALL)
+		return realloc_small(p, usable, size);
 	if (size > SMALL_MAX / 2 && tract__large_resize(span, size))
 		return p;
 	return move_block(p, usable, size);
@@ -297,26 +296,20 @@ static noinline void *realloc_any(void *p, size_t size)
 
 void *tract__realloc(void *p, size_t size)
 {
-	struct span *span = find_own(tract__thread_heap, p);
+	struct heap *heap = tract__thread_heap;
+	uintptr_t offset = (uintptr_t)p - heap->region_base;
+	struct span *span;
 	uint64_t index;
-	size_t usable;
-	void *to;
 
-	if (unlikely(!span || size - 1 >= SMALL_MAX))
+	if (unlikely(offset >= heap->region_length || !size))
+		return realloc_any(p, size);
+	span = heap->region_spans + offset / UNIT_SIZE;
+	if (unlikely(!heap_owns(heap, span)))
 		return realloc_any(p, size);
 	index = span_index(span, p);
 	if (unlikely(index >= span->block_count || span_is_freed(span, index)))
 		return realloc_any(p, size);
-	usable = span->block_size;
-	if (fits(usable, size))
-		return p;
-	to = fast_malloc(size);
-	if (unlikely(!to))
-		return NULL;
-	memcpy(to, p, usable < size ? usable : size);
-	/* The block has kept the span, but others may have freed some of it. */
-	tract__free_now(span, p);
-	return to;
+	return realloc_small(p, span->block_size, size);
 }
 
 bool tract__trim(void)
