@@ -29,12 +29,6 @@
 #define VISIT_PERIOD (5 * HZ)
 /* By how much a date may be missed for the sake of an idle processor. */
 #define SLACK (HZ / 2)
-/*
- * A map rests for so many times what its sweep took, and so has a fifth of a
- * processor at most.  The last step is not counted: what one step does is little,
- * and may have taken long because this thread had to wait.
- */
-#define RESTS 4
 /* Dates are rounded up so that many maps have the same one; a power of two. */
 #define GRID_MAX 16
 /* The longest wait for a lock, in powers of two of jiffies. */
@@ -126,9 +120,16 @@ static bool step(struct tract_bound_map *map)
 		return false;
 	default:
 		plan->blocked = 0;
+		/*
+		 * A map rests for as long as its sweep took, and so has half a
+		 * processor at most.  Not for longer: what is offered during a
+		 * long sweep is purged by the next one, and to the process that
+		 * offers much it is memory that does not come back.  The last
+		 * step is not counted: what one step does is little, and may have
+		 * taken long because this thread had to wait.
+		 */
 		ns = map->progress.sweep.ns;
-		plan_sweep(plan,
-			   max(plan->period, nsecs_to_jiffies(ns * RESTS)));
+		plan_sweep(plan, max(plan->period, nsecs_to_jiffies(ns)));
 		plan_visit(plan);
 		return false;
 	}
