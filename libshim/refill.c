@@ -22,6 +22,14 @@
 #define WIDEN_FRACTION 8
 #define NARROW_FRACTION 4
 
+/*
+ * A span that is gone over whole, and of which less than this part is free, is
+ * left for another: else a class whose blocks just fill a span would go over all
+ * of its words for a few blocks each time.  It waits with the full ones, until
+ * enough has come free.
+ */
+#define GIVE_UP_FRACTION 16
+
 static bool point_at(struct bin *bin, unsigned int i)
 {
 	struct span *span = bin->span;
@@ -78,8 +86,12 @@ static bool begin_round(struct bin *bin)
 
 	if (is_full(span, free_blocks) && tract__span_collect(span))
 		free_blocks = count_free(span);
-	if (is_full(span, free_blocks) && widen(bin))
-		return true;
+	if (is_full(span, free_blocks)) {
+		if (widen(bin))
+			return true;
+		if (free_blocks * GIVE_UP_FRACTION < span->block_count)
+			return false;
+	}
 	if ((span->round * 64u - free_blocks) * NARROW_FRACTION <
 	    span->round * 64u)
 		span->round = (uint16_t)((span->round + 1) / 2);
