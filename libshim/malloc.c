@@ -14,6 +14,7 @@
 #include "options.h"
 #include "pagemap.h"
 #include "purge.h"
+#include "remote.h"
 #include "report.h"
 
 /* Alignment that every block has. */
@@ -186,13 +187,24 @@ noinline void tract__free_by_pagemap(void *p)
 		tract__free_now(span, p);
 }
 
-noinline void tract__free_not_own(void *p, struct span *span)
+static noinline void free_not_gathered(void *p, struct span *span)
 {
 	if (span_owner(span) &&
 	    (uintptr_t)p - (uintptr_t)span->base < UNIT_SIZE)
 		tract__free_small_slow(span, p);
 	else
 		tract__free_by_pagemap(p);
+}
+
+noinline void tract__free_not_own(void *p, struct span *span)
+{
+	struct heap *heap = tract__thread_heap;
+	uint64_t index = span_index(span, p);
+
+	/* What we have adopted since is ours, though blocks of it be gathered. */
+	if (unlikely(index >= span->block_count || span_owner(span) == heap ||
+		     !remote_gather(heap, span, index)))
+		free_not_gathered(p, span);
 }
 
 void tract__free(void *p)

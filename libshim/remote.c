@@ -23,9 +23,10 @@
  * be seen when it is begun; when it has BATCH_FREES; when its place is needed
  * for another word or span; every so often; and at the thread's end.
  *
- * Only frees that follow each other to one word are gathered, from the fourth on:
- * those of a thread that consumes what another makes.  Where they are scattered
- * there is nothing to be had, and the owner would have to take care all the time.
+ * Only frees that follow each other to one word are gathered, from the fourth on,
+ * and in the word after one of which more were from the first on: those of a
+ * thread that consumes what another makes.  Where they are scattered there is
+ * nothing to be had, and the owner would have to take care all the time.
  *
  * A span has one gatherer at a time, who is named in it and keeps it tagged:
  * whoever else frees in it looks through the gatherer's batch as well, and so no
@@ -104,10 +105,9 @@ bool tract__remote_is_gathered(const struct span *span, uint64_t index)
 		return false;
 	batch = batch_of(heap, span);
 	number = __atomic_load_n(&batch->number, __ATOMIC_ACQUIRE);
-	if (__atomic_load_n(&batch->span, __ATOMIC_ACQUIRE) != span ||
-	    __atomic_load_n(&batch->word, __ATOMIC_ACQUIRE) != index / 64 ||
-	    !(__atomic_load_n(&batch->bits, __ATOMIC_ACQUIRE) >> index % 64 &
-	      1))
+	if (__atomic_load_n(&batch->at, __ATOMIC_ACQUIRE) !=
+		    span_bits(span, index) ||
+	    !bit_is_set(__atomic_load_n(&batch->bits, __ATOMIC_ACQUIRE), index))
 		return false;
 	return read_once(&batch->number) == number;
 }
@@ -120,9 +120,8 @@ static void touch(struct span *span)
 }
 
 /* Publishes bits of a word: from here on everybody sees them as freed. */
-static void set_bits(struct span *span, uint32_t word, uint64_t bits)
+static void set_bits(struct span *span, struct block_bits *at, uint64_t bits)
 {
-	struct block_bits *at = &span->tally->bits[word];
 	uint64_t twice = read_once(&at->free);
 
 	twice |= __atomic_fetch_or(&at->remote, bits, __ATOMIC_SEQ_CST);
@@ -130,7 +129,8 @@ static void set_bits(struct span *span, uint32_t word, uint64_t bits)
 	if (caught(twice))
 		tract__report_corruption(
 			"double free",
-			span->base + (word * 64 + bit_lowest(twice)) *
+			span->base + ((uint64_t)(at - span->tally->bits) * 64 +
+				      bit_lowest(twice)) *
 					     span->block_size);
 }
 
@@ -179,7 +179,7 @@ noinline void tract__remote_tell(struct heap *heap, unsigned int class)
 		return;
 	/* Before the span may go. */
 	__atomic_store_n(&span->gatherer, NULL, __ATOMIC_RELEASE);
-	set_bits(span, batch->word, bits);
+	set_bits(span, batch->at, bits);
 	add_freed(span, bit_count(bits));
 }
 
@@ -200,11 +200,9 @@ static cold void double_free(const struct span *span, uint64_t index)
 
 static void free_directly(struct span *span, uint64_t index)
 {
-	uint64_t bit = 1ull << index % 64;
-
 	if (unlikely(tract__remote_is_gathered(span, index)))
 		double_free(span, index);
-	set_bits(span, (uint32_t)(index / 64), bit);
+	set_bits(span, span_bits(span, index), 1ull << index % 64);
 	add_freed(span, 1);
 }
 
@@ -235,16 +233,17 @@ static bool become_gatherer(struct heap *heap, struct span *span)
 }
 
 static noinline void begin_batch(struct heap *heap, struct batch *batch,
-				 uint64_t index)
+				 struct span *span, uint64_t index)
 {
-	struct span *span = batch->span;
 	uint32_t left = frees_left(span);
 
 	if (left == 1 || !become_gatherer(heap, span)) {
 		free_directly(span, index);
 		return;
 	}
-	batch->left = left - 1;
+	/* Where it had none, another span may have its bits there by now. */
+	batch->span = span;
+	batch->left = (uint16_t)(left - 1);
 	/* Last: a fork may come between any two, and the child tells it. */
 	open_batch(heap, span->class, 1ull << index % 64);
 	/* After the gatherer is named: pairs with untouch() in span_state.c. */
@@ -253,17 +252,24 @@ static noinline void begin_batch(struct heap *heap, struct batch *batch,
 		tract__remote_flush(heap);
 }
 
-/* To another word than the last: too few in a row so far for a batch. */
+/*
+ * To another word than the last.  If that had frees enough in a row, so will this
+ * one, and is gathered from the first on.
+ */
 static noinline void free_elsewhere(struct heap *heap, struct batch *batch,
 				    struct span *span, uint64_t index)
 {
+	uint64_t bits = read_once(&batch->bits);
+	bool gathers = (bits ? bit_count(bits) : batch->row) > BATCH_AFTER;
+
 	tract__remote_tell(heap, span->class);
 	__atomic_store_n(&batch->number, batch->number + 1, __ATOMIC_RELEASE);
-	__atomic_store_n(&batch->span, span, __ATOMIC_RELEASE);
-	__atomic_store_n(&batch->word, (uint32_t)(index / 64),
-			 __ATOMIC_RELEASE);
+	__atomic_store_n(&batch->at, span_bits(span, index), __ATOMIC_RELEASE);
 	batch->row = 1;
-	free_directly(span, index);
+	if (gathers)
+		begin_batch(heap, batch, span, index);
+	else
+		free_directly(span, index);
 }
 
 /* A thread that can have no heap any more gathers nothing. */
@@ -280,9 +286,7 @@ void tract__remote_free(struct span *span, const void *p)
 {
 	struct heap *heap = tract__thread_heap;
 	uint64_t index = span_index(span, p);
-	uint64_t bit = 1ull << index % 64;
 	struct batch *batch;
-	uint64_t bits;
 
 	if (caught(index >= span->block_count))
 		tract__report_corruption("invalid free", p);
@@ -290,26 +294,19 @@ void tract__remote_free(struct span *span, const void *p)
 		free_without_heap(span, index);
 		return;
 	}
+	if (remote_gather(heap, span, index))
+		return;
 	if (caught(span_is_freed(span, index)))
 		double_free(span, index);
 	batch = batch_of(heap, span);
-	bits = read_once(&batch->bits);
-	if (batch->span != span || batch->word != index / 64) {
+	if (batch->at != span_bits(span, index))
 		free_elsewhere(heap, batch, span, index);
-		return;
-	}
-	if (!bits) {
-		if (batch->row++ < BATCH_AFTER)
-			free_directly(span, index);
-		else
-			begin_batch(heap, batch, index);
-		return;
-	}
-	if (caught(bits & bit))
+	else if (read_once(&batch->bits))
 		double_free(span, index);
-	write_once(&batch->bits, bits | bit);
-	if (unlikely(!--batch->left))
-		tract__remote_tell(heap, span->class);
+	else if (batch->row++ < BATCH_AFTER)
+		free_directly(span, index);
+	else
+		begin_batch(heap, batch, span, index);
 }
 
 static void count_gathered(struct heap *heap, void *arg)

@@ -9,6 +9,7 @@
 #define TRACT_REMOTE_H
 
 #include "heap.h"
+#include "report.h"
 
 /* Frees gathered for one word before its span is told. */
 #define BATCH_FREES 32
@@ -19,9 +20,6 @@
  * batches.
  */
 #define REMOTE_CROSSING (4 * BATCH_FREES)
-
-/* Frees the block @p of @span, which another heap owns. */
-void tract__remote_free(struct span *span, const void *p);
 
 /*
  * Has some thread gathered block @index of @span?  Exact when that free came
@@ -34,6 +32,32 @@ void tract__remote_flush(struct heap *heap);
 
 /* The same for one class. */
 void tract__remote_tell(struct heap *heap, unsigned int class);
+
+/* Frees the block @p of @span, which another heap owns. */
+void tract__remote_free(struct span *span, const void *p);
+
+/*
+ * The short way through that: gathers block @index, which is less than block_count,
+ * if it is allocated and blocks of its word are being gathered already.
+ */
+static inline bool remote_gather(struct heap *heap, struct span *span,
+				 uint64_t index)
+{
+	struct batch *batch = &heap->batches[span->class];
+	const struct block_bits *at = span_bits(span, index);
+	uint64_t bits = read_once(&batch->bits);
+
+	/* While it has bits, its span cannot go, nor the word be another's. */
+	if (!bits || batch->at != at ||
+	    caught(bit_is_set(bits | read_once(&at->free) |
+				      read_once(&at->remote),
+			      index)))
+		return false;
+	write_once(&batch->bits, bit_set(bits, index));
+	if (unlikely(!--batch->left))
+		tract__remote_tell(heap, span->class);
+	return true;
+}
 
 /*
  * Adds the blocks that the threads have gathered, by class, to @blocks: freed,
