@@ -265,7 +265,8 @@ static noinline void free_elsewhere(struct heap *heap, struct batch *batch,
 	tract__remote_tell(heap, span->class);
 	__atomic_store_n(&batch->number, batch->number + 1, __ATOMIC_RELEASE);
 	__atomic_store_n(&batch->at, span_bits(span, index), __ATOMIC_RELEASE);
-	batch->row = 1;
+	/* More than BATCH_AFTER: it goes on when the first batch is full. */
+	batch->row = gathers ? BATCH_AFTER + 1 : 1;
 	if (gathers)
 		begin_batch(heap, batch, span, index);
 	else
