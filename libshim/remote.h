@@ -11,8 +11,8 @@
 #include "heap.h"
 #include "report.h"
 
-/* Frees gathered for one word before its span is told. */
-#define BATCH_FREES 32
+/* Frees gathered for one word before its span is told: a word, if it was full. */
+#define BATCH_FREES 64
 
 /*
  * Blocks that remote frees may have taken from a span's count without its owner,
