@@ -40,10 +40,10 @@ struct bin {
 struct batch {
 	uint64_t bits;
 	struct block_bits *at; /* the word */
-	struct span *span;
-	uint32_t number; /* another one for each word */
-	uint16_t left;	 /* frees until the span must be told */
-	uint16_t row;	 /* frees in a row to the word that were told */
+	struct span *span;     /* whose it is, while there are bits */
+	uint32_t number;       /* another one for each word */
+	uint16_t left;	       /* frees until the span must be told */
+	uint16_t row;	       /* frees in a row to the word that were told */
 };
 
 struct heap {

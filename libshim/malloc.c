@@ -201,7 +201,11 @@ noinline void tract__free_not_own(void *p, struct span *span)
 	struct heap *heap = tract__thread_heap;
 	uint64_t index = span_index(span, p);
 
-	/* What we have adopted since is ours, though blocks of it be gathered. */
+	/*
+	 * A number below block_count says that a block of that span begins there,
+	 * whichever unit's header it is.  What we have adopted since is ours,
+	 * though blocks of it be gathered.
+	 */
 	if (unlikely(index >= span->block_count || span_owner(span) == heap ||
 		     !remote_gather(heap, span, index)))
 		free_not_gathered(p, span);

@@ -23,8 +23,8 @@
 #define NARROW_FRACTION 4
 
 /*
- * A span that is gone over whole, and of which less than this part is free, is
- * left for another: else a class whose blocks just fill a span would go over all
+ * A span that is gone over whole, and of which less than one in GIVE_UP_FRACTION
+ * is free, is left for another: else a class whose blocks just fill a span would go over all
  * of its words for a few blocks each time.  It waits with the full ones, until
  * enough has come free.
  */

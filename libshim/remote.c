@@ -85,11 +85,6 @@ static void make_ready(struct span *span)
 	lock_release(&heap->lock);
 }
 
-static struct batch *batch_of(struct heap *heap, const struct span *span)
-{
-	return &heap->batches[span->class];
-}
-
 /*
  * Of another thread's batch, which may be told and another begun meanwhile: the
  * number tells.  A batch is emptied before its bits are published, so a block
@@ -241,7 +236,7 @@ static noinline void begin_batch(struct heap *heap, struct batch *batch,
 		free_directly(span, index);
 		return;
 	}
-	/* Where it had none, another span may have its bits there by now. */
+	/* While a batch has no bits, its word may become another span's. */
 	batch->span = span;
 	batch->left = (uint16_t)(left - 1);
 	/* Last: a fork may come between any two, and the child tells it. */

@@ -36,6 +36,11 @@ void tract__remote_tell(struct heap *heap, unsigned int class);
 /* Frees the block @p of @span, which another heap owns. */
 void tract__remote_free(struct span *span, const void *p);
 
+static inline struct batch *batch_of(struct heap *heap, const struct span *span)
+{
+	return &heap->batches[span->class];
+}
+
 /*
  * The short way through that: gathers block @index, which is less than block_count,
  * if it is allocated and blocks of its word are being gathered already.
@@ -43,7 +48,7 @@ void tract__remote_free(struct span *span, const void *p);
 static inline bool remote_gather(struct heap *heap, struct span *span,
 				 uint64_t index)
 {
-	struct batch *batch = &heap->batches[span->class];
+	struct batch *batch = batch_of(heap, span);
 	const struct block_bits *at = span_bits(span, index);
 	uint64_t bits = read_once(&batch->bits);
 
