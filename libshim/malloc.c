@@ -14,6 +14,7 @@
 #include "options.h"
 #include "pagemap.h"
 #include "purge.h"
+#include "refill.h"
 #include "remote.h"
 #include "report.h"
 
@@ -92,7 +93,10 @@ static noinline void *malloc_get_ready(unsigned int class)
 	return p;
 }
 
-/* First what was freed in the same word meanwhile. */
+/*
+ * First what was freed in the same word meanwhile, if it is worth it: each time it is
+ * less, in the end a block or none for each time here.
+ */
 noinline void *tract__malloc_slow(size_t size)
 {
 	unsigned int class = size_class_of(size);
@@ -102,7 +106,7 @@ noinline void *tract__malloc_slow(size_t size)
 	if (unlikely(!ready->word))
 		return malloc_get_ready(class);
 	bits = read_once(ready->word);
-	if (!bits)
+	if (bit_count(bits) < WORD_LEAST)
 		return malloc_get_ready(class);
 	return ready_take(ready, bits, ready_block(ready, bits));
 }

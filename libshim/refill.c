@@ -24,29 +24,35 @@
 
 /*
  * A span that is gone over whole, and of which less than one in GIVE_UP_FRACTION
- * is free, is left for another: else a class whose blocks just fill a span would go over all
- * of its words for a few blocks each time.  It waits with the full ones, until
- * enough has come free.
+ * is free, is left for another: else a class whose blocks just fill a span would
+ * go over all of its words for a few blocks each time.  It waits with the full
+ * ones, until enough has come free.
  */
 #define GIVE_UP_FRACTION 16
 
-static bool point_at(struct bin *bin, unsigned int i)
+/* A round that is not full goes to no other words; in a full one there may be none. */
+_Static_assert(WORD_LEAST <= 64 / WIDEN_FRACTION,
+	       "or there may be no such word");
+
+static bool point_at(struct bin *bin, unsigned int i, unsigned int least)
 {
 	struct span *span = bin->span;
 	uint64_t *word = &span->tally->bits[i].free;
 
-	if (!read_once(word))
+	if (bit_count(read_once(word)) < least)
 		return false;
 	bin->word = word;
 	bin->word_base = span->base + (size_t)i * 64 * span->block_size;
 	return true;
 }
 
-/* Points the bin at a word with a free block in [@from, @to). */
-static bool find_word(struct bin *bin, unsigned int from, unsigned int to)
+/* Points the bin at a word of the round worth going to, of @from or behind. */
+static bool find_word(struct bin *bin, unsigned int from)
 {
-	for (unsigned int i = from; i < to; i++)
-		if (point_at(bin, i))
+	const struct span *span = bin->span;
+
+	for (unsigned int i = from; i < span->round; i++)
+		if (point_at(bin, i, span->least))
 			return true;
 	return false;
 }
@@ -71,12 +77,12 @@ static bool widen(struct bin *bin)
 	struct span *span = bin->span;
 
 	while (span->round < span->fresh)
-		if (point_at(bin, span->round++))
+		if (point_at(bin, span->round++, WORD_LEAST))
 			return true;
 	if (span->fresh == span->words)
 		return false;
 	span->round = ++span->fresh;
-	return point_at(bin, span->fresh - 1u);
+	return point_at(bin, span->fresh - 1u, 1);
 }
 
 static bool begin_round(struct bin *bin)
@@ -86,16 +92,18 @@ static bool begin_round(struct bin *bin)
 
 	if (is_full(span, free_blocks) && tract__span_collect(span))
 		free_blocks = count_free(span);
+	span->least = WORD_LEAST;
 	if (is_full(span, free_blocks)) {
 		if (widen(bin))
 			return true;
 		if (free_blocks * GIVE_UP_FRACTION < span->block_count)
 			return false;
+		span->least = 1;
 	}
 	if ((span->round * 64u - free_blocks) * NARROW_FRACTION <
 	    span->round * 64u)
 		span->round = (uint16_t)((span->round + 1) / 2);
-	return find_word(bin, 0, span->round);
+	return find_word(bin, 0);
 }
 
 /* Which word of its span's bitmap the bin points at. */
@@ -108,8 +116,7 @@ static unsigned int word_number(const struct bin *bin)
 static bool next_word(struct bin *bin)
 {
 	return bin->span &&
-	       (find_word(bin, word_number(bin), bin->span->round) ||
-		begin_round(bin));
+	       (find_word(bin, word_number(bin) + 1) || begin_round(bin));
 }
 
 void *tract__refill_take(struct heap *heap, struct bin *bin)

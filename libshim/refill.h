@@ -5,6 +5,9 @@
 
 #include "heap.h"
 
+/* Free blocks for which a word of a bitmap is worth going to. */
+#define WORD_LEAST 8
+
 /*
  * Takes a block of the bin's current span, and points the bin at the word that it
  * is from; NULL: the span has none.  By the heap's thread alone, lock or not: the
