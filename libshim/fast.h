@@ -46,7 +46,7 @@ static inline void *fast_malloc(size_t size)
 
 	if (unlikely(size > CLASS_TABLE_MAX))
 		return tract__malloc_beyond(size);
-	ready = ready_of(tract__class_table[(size + 15) / 16]);
+	ready = ready_for(size);
 	bits = ready->bits;
 	if (unlikely(!bits))
 		return tract__malloc_slow(size);

@@ -32,6 +32,10 @@ __thread struct heap *tract__thread_heap = &tract__empty_heap;
 
 __thread struct ready tract__ready[READY_CLASSES];
 
+#define OFFSET(class) (class) * sizeof(struct ready),
+const uint16_t tract__ready_offset[] = { CLASS_TABLE(OFFSET) };
+#undef OFFSET
+
 struct heap tract__orphans;
 
 static struct lock heaps_lock; /* the two lists below */

@@ -34,27 +34,42 @@ struct ready {
 
 extern __thread struct ready tract__ready[READY_CLASSES];
 
+/* Entry n: where in it the class of a request of n times 16 bytes is, in bytes. */
+extern const uint16_t tract__ready_offset[CLASS_TABLE_MAX / 16 + 1];
+
 /*
- * The thread's own one of @class.  The segment register is part of an access, where
+ * The thread's own one at @offset.  The segment register is part of an access, where
  * the compiler would add it to a pointer for all of them first.
  */
 #if defined(__x86_64__) && !defined(__SANITIZE_THREAD__) &&                    \
 	!defined(__SANITIZE_ADDRESS__)
 #define ready_of_thread struct ready __seg_fs
-static inline ready_of_thread *ready_of(unsigned int class)
+static inline ready_of_thread *ready_at(uintptr_t offset)
 {
-	uintptr_t first;
-
-	__asm__("movq tract__ready@gottpoff(%%rip), %0" : "=r"(first));
-	return (ready_of_thread *)first + class;
+	__asm__("addq tract__ready@gottpoff(%%rip), %0"
+		: "+r"(offset)
+		:
+		: "cc");
+	return (ready_of_thread *)offset;
 }
 #else
 #define ready_of_thread struct ready
-static inline ready_of_thread *ready_of(unsigned int class)
+static inline ready_of_thread *ready_at(uintptr_t offset)
 {
-	return &tract__ready[class];
+	return (struct ready *)((char *)tract__ready + offset);
 }
 #endif
+
+static inline ready_of_thread *ready_of(unsigned int class)
+{
+	return ready_at(class * sizeof(struct ready));
+}
+
+/* That of the class of @size, which is at most CLASS_TABLE_MAX. */
+static inline ready_of_thread *ready_for(size_t size)
+{
+	return ready_at(tract__ready_offset[(size + 15) / 16]);
+}
 
 static inline void ready_forget(unsigned int class)
 {

@@ -23,6 +23,19 @@
 /* Requests up to here find their class in a table, by 16 bytes. */
 #define CLASS_TABLE_MAX ((size_t)1024)
 
+/* In order, @entry(class) for a request of 0, 1, 2 .. times 16 bytes. */
+#define CLASS_TABLE(entry)                                                     \
+	entry(0) EIGHT(ONCE, entry, 0) EIGHT(ONCE, entry, 8)                   \
+		EIGHT(TWICE, entry, 16) EIGHT(FOUR_TIMES, entry, 24)
+#define ONCE(entry, class) entry(class)
+#define TWICE(entry, class) entry(class) entry(class)
+#define FOUR_TIMES(entry, class) TWICE(entry, class) TWICE(entry, class)
+#define FOUR(times, entry, class)                                              \
+	times(entry, class) times(entry, (class) + 1)                          \
+		times(entry, (class) + 2) times(entry, (class) + 3)
+#define EIGHT(times, entry, class)                                             \
+	FOUR(times, entry, class) FOUR(times, entry, (class) + 4)
+
 extern const uint8_t tract__class_table[CLASS_TABLE_MAX / 16 + 1];
 extern const uint32_t tract__class_size[CLASS_COUNT];
 
