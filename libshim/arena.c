@@ -164,9 +164,10 @@ static struct span *alloc(enum pool pool, size_t units, size_t spare,
 	}
 }
 
-/* Locked. */
+/* Locked.  @class is that of a small span's blocks, of a large block 0. */
 static struct span *alloc_run(enum pool pool, size_t units, size_t spare,
-			      size_t align, enum span_kind kind)
+			      size_t align, enum span_kind kind,
+			      unsigned int class)
 {
 	struct span *span = NULL;
 
@@ -174,7 +175,7 @@ static struct span *alloc_run(enum pool pool, size_t units, size_t spare,
 		init();
 	if (quick_keeps(units) && pool == POOL_HEAP && !spare &&
 	    align <= UNIT_SIZE)
-		span = tract__quick_alloc(units, kind);
+		span = tract__quick_alloc(units, kind, class);
 	if (!span)
 		span = alloc(pool, units, spare, align);
 	if (likely(span)) {
@@ -195,7 +196,7 @@ static struct span *alloc_large(enum pool pool, size_t units, size_t spare,
 	if (units + align / UNIT_SIZE > UINT32_MAX)
 		return NULL;
 	arena_lock();
-	span = alloc_run(pool, units, spare, align, SPAN_LARGE);
+	span = alloc_run(pool, units, spare, align, SPAN_LARGE, 0);
 	arena_unlock();
 	return span;
 }
@@ -210,7 +211,8 @@ struct span *tract__arena_alloc_cache(size_t units)
 	return alloc_large(POOL_CACHE, units, 0, 0);
 }
 
-struct span *tract__arena_alloc_small(size_t units, unsigned int words)
+struct span *tract__arena_alloc_small(size_t units, unsigned int words,
+				      unsigned int class)
 {
 	bool holds = tract__options.hardened;
 	struct span *span = NULL;
@@ -219,7 +221,7 @@ struct span *tract__arena_alloc_small(size_t units, unsigned int words)
 	arena_lock();
 	tally = tract__meta_alloc_tally(words, holds);
 	if (tally) {
-		span = alloc_run(POOL_HEAP, units, 0, 0, SPAN_SMALL);
+		span = alloc_run(POOL_HEAP, units, 0, 0, SPAN_SMALL, class);
 		if (unlikely(!span))
 			tract__meta_free_tally(tally, words, holds);
 	}

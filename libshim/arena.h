@@ -71,10 +71,11 @@ bool tract__arena_is_cache(const struct span *span);
 bool tract__arena_may_split(const struct span *span);
 
 /*
- * A run of kind SMALL with a tally for bitmaps of @words words each, in hardened
- * mode with held bits; contents undefined.
+ * A run of kind SMALL for blocks of @class with a tally for bitmaps of @words words
+ * each, in hardened mode with held bits; contents undefined.
  */
-struct span *tract__arena_alloc_small(size_t units, unsigned int words);
+struct span *tract__arena_alloc_small(size_t units, unsigned int words,
+				      unsigned int class);
 
 /* Zeroed metadata that is never freed, or NULL. */
 void *tract__arena_alloc_meta(size_t size);

@@ -13,7 +13,29 @@ static struct quick *quick_of(size_t units, enum span_kind kind)
 			.quick[(kind == SPAN_LARGE) * QUICK_UNITS + units - 1];
 }
 
-struct span *tract__quick_alloc(size_t units, enum span_kind kind)
+/* Of one class the last, else the last of all. */
+static unsigned int choose(const struct quick *quick, unsigned int class)
+{
+	for (unsigned int i = quick->count; i-- > 0;)
+		if (quick->class[i] == class)
+			return i;
+	return quick->count - 1;
+}
+
+static struct span *take_out(struct quick *quick, unsigned int at)
+{
+	struct span *run = quick->runs[at];
+
+	quick->count--;
+	for (unsigned int i = at; i < quick->count; i++) {
+		quick->class[i] = quick->class[i + 1];
+		quick->runs[i] = quick->runs[i + 1];
+	}
+	return run;
+}
+
+struct span *tract__quick_alloc(size_t units, enum span_kind kind,
+				unsigned int class)
 {
 	struct quick *quick = quick_of(units, kind);
 	struct taken taken;
@@ -21,7 +43,7 @@ struct span *tract__quick_alloc(size_t units, enum span_kind kind)
 
 	if (!quick->count)
 		return NULL;
-	run = quick->runs[--quick->count];
+	run = take_out(quick, choose(quick, class));
 	if (unlikely(!tract__purge_map_take(&region_of(run)->map, index_of(run),
 					    units, &taken))) {
 		insert(run);
@@ -38,8 +60,10 @@ static cold void make_room(struct quick *quick)
 
 	for (unsigned int i = 0; i < gone; i++)
 		insert(quick->runs[i]);
-	for (unsigned int i = gone; i < QUICK_RUNS; i++)
+	for (unsigned int i = gone; i < QUICK_RUNS; i++) {
+		quick->class[i - gone] = quick->class[i];
 		quick->runs[i - gone] = quick->runs[i];
+	}
 	quick->count -= gone;
 }
 
@@ -49,6 +73,7 @@ void tract__quick_free(struct span *span, enum span_kind kind)
 
 	if (unlikely(quick->count == QUICK_RUNS))
 		make_room(quick);
+	quick->class[quick->count] = kind == SPAN_SMALL ? span->class : 0;
 	quick->runs[quick->count++] = span;
 }
 

@@ -5,7 +5,8 @@
  *
  * Large blocks and spans of small ones keep to their own: a block is written to
  * all over, a span often in its first part only, and would be charged with the
- * pages behind that for ever.
+ * pages behind that for ever.  How far a span is written to depends on the class,
+ * and so each gets one of its own back if there is any.
  *
  * They are offered in the map as all free memory is, so to wait here keeps
  * nothing from being purged.  Their kind is SPAN_NONE.  Under the arena's lock.
@@ -15,8 +16,12 @@
 
 #include "region.h"
 
-/* The run given back last of @units units, taken out of the map; or NULL. */
-struct span *tract__quick_alloc(size_t units, enum span_kind kind);
+/*
+ * The run given back last of @units units, of those of @class if there is one, taken
+ * out of the map; or NULL.
+ */
+struct span *tract__quick_alloc(size_t units, enum span_kind kind,
+				unsigned int class);
 
 /* Keeps a run of the heap's pool that has just been offered, all of it. */
 void tract__quick_free(struct span *span, enum span_kind kind);

@@ -204,7 +204,7 @@ static struct span *new_span(struct heap *heap, unsigned int class)
 	size_t units = size_class_units(class);
 	uint32_t blocks = (uint32_t)(units * UNIT_SIZE / size);
 	unsigned int words = (blocks + 63) / 64;
-	struct span *span = tract__arena_alloc_small(units, words);
+	struct span *span = tract__arena_alloc_small(units, words, class);
 
 	if (!span)
 		return NULL;

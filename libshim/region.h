@@ -58,10 +58,11 @@ struct free_runs {
 
 /* See quick.h. */
 #define QUICK_UNITS ((size_t)1)
-#define QUICK_RUNS 64
+#define QUICK_RUNS 128
 
 struct quick {
 	unsigned int count;
+	uint8_t class[QUICK_RUNS];     /* of the blocks that each had */
 	struct span *runs[QUICK_RUNS]; /* in the order they were given back */
 };
 

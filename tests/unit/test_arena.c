@@ -356,6 +356,56 @@ START_TEST(a_child_takes_nothing_for_zero_that_was_offered)
 }
 END_TEST
 
+static struct span *take_small(unsigned int class)
+{
+	struct span *span = tract__arena_alloc_small(1, 64, class);
+
+	ck_assert_ptr_nonnull(span);
+	span->class = (uint8_t) class;
+	span->dirty_units = 1;
+	return span;
+}
+
+/* A unit is written to as far as its class needs, and no other need go so far. */
+START_TEST(a_unit_goes_back_to_the_class_that_had_it)
+{
+	struct span *of[4];
+
+	for (unsigned int class = 0; class < 4; class ++)
+		of[class] = take_small(class);
+	for (unsigned int class = 0; class < 4; class ++)
+		tract__arena_free(of[class]);
+	ck_assert_ptr_eq(take_small(1), of[1]);
+	ck_assert_ptr_eq(take_small(9), of[3]); /* the last */
+	ck_assert_ptr_eq(take_small(0), of[0]);
+	ck_assert_ptr_eq(take_small(3), of[2]);
+}
+END_TEST
+
+/* More of them than are remembered: the older ones are merged, none is lost. */
+START_TEST(units_of_many_classes_are_all_there_again)
+{
+	static struct span *units[1000];
+	struct arena_stats before, after;
+
+	tract__arena_stats(&before);
+	for (int round = 0; round < 50; round++) {
+		for (size_t i = 0; i < ARRAY_SIZE(units); i++)
+			units[i] = take_small((unsigned int)random_below(50));
+		for (size_t i = ARRAY_SIZE(units); i-- > 0;) {
+			size_t k = random_below(i + 1);
+
+			tract__arena_free(units[k]);
+			units[k] = units[i];
+		}
+	}
+	tract__arena_stats(&after);
+	ck_assert_uint_eq(after.span_bytes, before.span_bytes);
+	ck_assert_uint_le(after.dirty_bytes,
+			  before.dirty_bytes + ARRAY_SIZE(units) * UNIT_SIZE);
+}
+END_TEST
+
 START_TEST(a_request_beyond_any_address_space_fails)
 {
 	ck_assert_ptr_null(tract__arena_alloc((size_t)1 << 40, 0, 0));
@@ -372,4 +422,6 @@ SUITE_MAIN("arena", runs_never_overlap_and_clean_ones_are_zero,
 	   whole_huge_pages_go_before_parts_of_one,
 	   offers_of_a_run_in_use_are_its_own,
 	   a_child_takes_nothing_for_zero_that_was_offered,
+	   a_unit_goes_back_to_the_class_that_had_it,
+	   units_of_many_classes_are_all_there_again,
 	   a_request_beyond_any_address_space_fails)
