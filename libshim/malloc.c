@@ -95,7 +95,7 @@ static noinline void *malloc_get_ready(unsigned int class)
 
 /*
  * First what was freed in the same word meanwhile, if it is worth it: each time it is
- * less, in the end a block or none for each time here.
+ * less, in the end one block for each time here.
  */
 noinline void *tract__malloc_slow(size_t size)
 {

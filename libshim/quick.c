@@ -22,16 +22,14 @@ static unsigned int choose(const struct quick *quick, unsigned int class)
 	return quick->count - 1;
 }
 
-static struct span *take_out(struct quick *quick, unsigned int at)
+/* @n of them, from @at on, are here no more. */
+static void forget(struct quick *quick, unsigned int at, unsigned int n)
 {
-	struct span *run = quick->runs[at];
-
-	quick->count--;
+	quick->count -= n;
 	for (unsigned int i = at; i < quick->count; i++) {
-		quick->class[i] = quick->class[i + 1];
-		quick->runs[i] = quick->runs[i + 1];
+		quick->class[i] = quick->class[i + n];
+		quick->runs[i] = quick->runs[i + n];
 	}
-	return run;
 }
 
 struct span *tract__quick_alloc(size_t units, enum span_kind kind,
@@ -40,10 +38,13 @@ struct span *tract__quick_alloc(size_t units, enum span_kind kind,
 	struct quick *quick = quick_of(units, kind);
 	struct taken taken;
 	struct span *run;
+	unsigned int at;
 
 	if (!quick->count)
 		return NULL;
-	run = take_out(quick, choose(quick, class));
+	at = choose(quick, class);
+	run = quick->runs[at];
+	forget(quick, at, 1);
 	if (unlikely(!tract__purge_map_take(&region_of(run)->map, index_of(run),
 					    units, &taken))) {
 		insert(run);
@@ -60,11 +61,7 @@ static cold void make_room(struct quick *quick)
 
 	for (unsigned int i = 0; i < gone; i++)
 		insert(quick->runs[i]);
-	for (unsigned int i = gone; i < QUICK_RUNS; i++) {
-		quick->class[i - gone] = quick->class[i];
-		quick->runs[i - gone] = quick->runs[i];
-	}
-	quick->count -= gone;
+	forget(quick, 0, gone);
 }
 
 void tract__quick_free(struct span *span, enum span_kind kind)
