@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Five steps of the fast paths in as few instructions as the machine has.
+ * Seven steps of the fast paths in as few instructions as the machine has.
  *
  * The C forms say what they do; compilers do not find the x86-64 instructions
  * for them by themselves, because the accesses are atomic ones.
@@ -79,6 +79,32 @@ static inline bool count_down(uint32_t *count)
 
 	__atomic_store_n(count, n, __ATOMIC_RELEASE);
 	return !n;
+#endif
+}
+
+/* read_once() of two words, one or the other. */
+static inline uint64_t either_of(const uint64_t *a, const uint64_t *b)
+{
+#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
+	uint64_t word = read_once(a);
+
+	__asm__ volatile("orq %1, %0" : "+r"(word) : "m"(*b) : "cc");
+	return word;
+#else
+	return read_once(a) | read_once(b);
+#endif
+}
+
+/* read_once() of a count, and is it 1? */
+static inline bool is_one(const uint32_t *count)
+{
+#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
+	bool one;
+
+	__asm__ volatile("cmpl $1, %1" : "=@ccz"(one) : "m"(*count));
+	return one;
+#else
+	return read_once(count) == 1;
 #endif
 }
 

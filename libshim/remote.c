@@ -35,6 +35,7 @@
  */
 #include "remote.h"
 
+#include "pagemap.h"
 #include "report.h"
 #include "span_state.h"
 #include "tick.h"
@@ -114,10 +115,33 @@ static void touch(struct span *span)
 				  __ATOMIC_SEQ_CST);
 }
 
+/* A block that the owner has freed of which the span does not know, or NULL. */
+static const void *deferred_in(const struct span *span)
+{
+	const struct heap *heap = span_owner(span);
+	const void *block = heap ? read_once(&heap->deferred.block) : NULL;
+	uintptr_t offset = (uintptr_t)block - (uintptr_t)span->base;
+
+	return unlikely(offset < span->units * UNIT_SIZE) ? block : NULL;
+}
+
+/* The bit of such a block in this word. */
+static uint64_t deferred_bit(const struct span *span,
+			     const struct block_bits *at)
+{
+	const void *block = deferred_in(span);
+	uint64_t index;
+
+	if (likely(!block))
+		return 0;
+	index = span_index(span, block);
+	return span_bits(span, index) == at ? 1ull << index % 64 : 0;
+}
+
 /* Publishes bits of a word: from here on everybody sees them as freed. */
 static void set_bits(struct span *span, struct block_bits *at, uint64_t bits)
 {
-	uint64_t twice = read_once(&at->free);
+	uint64_t twice = read_once(&at->free) | deferred_bit(span, at);
 
 	twice |= __atomic_fetch_or(&at->remote, bits, __ATOMIC_SEQ_CST);
 	twice &= bits;
@@ -243,6 +267,9 @@ static noinline void begin_batch(struct heap *heap, struct batch *batch,
 	open_batch(heap, span->class, 1ull << index % 64);
 	/* After the gatherer is named: pairs with untouch() in span_state.c. */
 	touch(span);
+	/* Its owner frees nothing there unseen from now on; it may have before. */
+	if (deferred_in(span))
+		tract__remote_tell(heap, span->class);
 	if (++heap->batches_begun % FLUSH_INTERVAL == 0)
 		tract__remote_flush(heap);
 }
@@ -307,8 +334,11 @@ void tract__remote_free(struct span *span, const void *p)
 
 static void count_gathered(struct heap *heap, void *arg)
 {
+	const void *deferred = read_once(&heap->deferred.block);
 	size_t *blocks = arg;
 
+	if (deferred)
+		blocks[pagemap_find(deferred)->class]++;
 	for (unsigned int i = 0; i < CLASS_COUNT; i++) {
 		const struct batch *batch = &heap->batches[i];
 		uint64_t bits = __atomic_load_n(&batch->bits, __ATOMIC_ACQUIRE);
