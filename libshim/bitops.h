@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Seven steps of the fast paths in as few instructions as the machine has.
+ * Nine steps of the fast paths in as few instructions as the machine has.
  *
  * The C forms say what they do; compilers do not find the x86-64 instructions
  * for them by themselves, because the accesses are atomic ones.
@@ -47,6 +47,31 @@ static inline uint64_t bit_set(uint64_t word, uint64_t index)
 	return word;
 #else
 	return word | 1ull << index % 64;
+#endif
+}
+
+/* Sets @bits of *@word, which only the caller writes. */
+static inline void set_bits(uint64_t *word, uint64_t bits)
+{
+#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
+	__asm__ volatile("orq %1, %0" : "+m"(*word) : "r"(bits) : "cc");
+#else
+	write_once(word, read_once(word) | bits);
+#endif
+}
+
+/* read_once() of a word, and is any of @bits set? */
+static inline bool any_set(const uint64_t *word, uint64_t bits)
+{
+#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
+	bool any;
+
+	__asm__ volatile("testq %2, %1"
+			 : "=@ccnz"(any)
+			 : "m"(*word), "r"(bits));
+	return any;
+#else
+	return read_once(word) & bits;
 #endif
 }
 

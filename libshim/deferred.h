@@ -28,17 +28,17 @@ struct deferred {
 	const void *block; /* NULL: nothing is deferred */
 	struct tally *tally;
 	struct block_bits *at; /* the word */
-	uint64_t index;
+	uint64_t bit;
 };
 
 static inline void deferred_set(struct deferred *deferred, const void *block,
 				struct tally *tally, struct block_bits *at,
-				uint64_t index)
+				uint64_t bit)
 {
 	write_once(&deferred->block, block);
 	deferred->tally = tally;
 	deferred->at = at;
-	deferred->index = index;
+	deferred->bit = bit;
 }
 
 /*
@@ -47,9 +47,9 @@ static inline void deferred_set(struct deferred *deferred, const void *block,
  * else's after this.  True: its countdown has ended.
  */
 static inline bool free_block(struct tally *tally, struct block_bits *at,
-			      uint64_t index)
+			      uint64_t bit)
 {
-	write_once(&at->free, bit_set(read_once(&at->free), index));
+	set_bits(&at->free, bit);
 	return count_down(&tally->countdown);
 }
 
@@ -57,12 +57,12 @@ static inline bool free_block(struct tally *tally, struct block_bits *at,
 static inline bool deferred_carry_out(const struct deferred *deferred)
 {
 	struct block_bits *at = deferred->at;
-	uint64_t index = deferred->index;
+	uint64_t bit = deferred->bit;
 
-	if (caught(bit_is_set(read_once(&at->remote), index)))
+	if (caught(any_set(&at->remote, bit)))
 		return false;
 	/* The countdown does not end: see fast_free_own(). */
-	free_block(deferred->tally, at, index);
+	free_block(deferred->tally, at, bit);
 	return true;
 }
 

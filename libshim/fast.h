@@ -66,7 +66,7 @@ static inline void fast_free_own(struct heap *heap, struct span *span, void *p)
 {
 	struct tally *tally;
 	struct block_bits *at;
-	uint64_t index;
+	uint64_t index, bit;
 
 	if (caught(!deferred_carry_out(&heap->deferred))) {
 		tract__free_deferred_twice(heap);
@@ -79,7 +79,8 @@ static inline void fast_free_own(struct heap *heap, struct span *span, void *p)
 		return;
 	}
 	at = tally_bits(tally, index);
-	if (caught(bit_is_set(either_of(&at->free, &at->remote), index))) {
+	bit = bit_set(0, index);
+	if (caught(either_of(&at->free, &at->remote) & bit)) {
 		tract__free_twice(span, index);
 		return;
 	}
@@ -87,7 +88,7 @@ static inline void fast_free_own(struct heap *heap, struct span *span, void *p)
 		tract__free_last(span, index);
 		return;
 	}
-	deferred_set(&heap->deferred, p, tally, at, index);
+	deferred_set(&heap->deferred, p, tally, at, bit);
 }
 
 static inline void fast_free(void *p)

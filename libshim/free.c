@@ -19,7 +19,7 @@ void tract__free_deferred(struct heap *heap)
 void tract__free_last(struct span *span, uint64_t index)
 {
 	heap_defer_nothing(tract__thread_heap);
-	if (free_block(span->tally, span_bits(span, index), index))
+	if (free_block(span->tally, span_bits(span, index), 1ull << index % 64))
 		tract__free_event(span);
 }
 

@@ -313,7 +313,8 @@ static bool is_torn(const struct deferred *deferred)
 	const struct span *span = pagemap_find(deferred->block);
 	uint64_t index = span_index(span, deferred->block);
 
-	return span->kind != SPAN_SMALL || deferred->index != index ||
+	return span->kind != SPAN_SMALL ||
+	       deferred->bit != 1ull << index % 64 ||
 	       deferred->tally != span->tally ||
 	       deferred->at != span_bits(span, index);
 }

@@ -139,7 +139,7 @@ static uint64_t deferred_bit(const struct span *span,
 }
 
 /* Publishes bits of a word: from here on everybody sees them as freed. */
-static void set_bits(struct span *span, struct block_bits *at, uint64_t bits)
+static void publish(struct span *span, struct block_bits *at, uint64_t bits)
 {
 	uint64_t twice = read_once(&at->free) | deferred_bit(span, at);
 
@@ -198,7 +198,7 @@ noinline void tract__remote_tell(struct heap *heap, unsigned int class)
 		return;
 	/* Before the span may go. */
 	__atomic_store_n(&span->gatherer, NULL, __ATOMIC_RELEASE);
-	set_bits(span, batch->at, bits);
+	publish(span, batch->at, bits);
 	add_freed(span, bit_count(bits));
 }
 
@@ -221,7 +221,7 @@ static void free_directly(struct span *span, uint64_t index)
 {
 	if (unlikely(tract__remote_is_gathered(span, index)))
 		double_free(span, index);
-	set_bits(span, span_bits(span, index), 1ull << index % 64);
+	publish(span, span_bits(span, index), 1ull << index % 64);
 	add_freed(span, 1);
 }
 
