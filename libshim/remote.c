@@ -74,14 +74,35 @@ static void retire_if_empty(struct span *span)
 	tract__tick();
 }
 
-/* Has the span's owner collect it at its next refill. */
+/* A block that the owner has freed of which the span does not know, or NULL. */
+static const void *deferred_in(const struct span *span)
+{
+	const struct heap *heap = span_owner(span);
+	const void *block = heap ? read_once(&heap->deferred.block) : NULL;
+	uintptr_t offset = (uintptr_t)block - (uintptr_t)span->base;
+
+	return unlikely(offset < span->units * UNIT_SIZE) ? block : NULL;
+}
+
+/*
+ * Is it for the owner to go on?  There is room again; or all that is out is what it
+ * has deferred, which it will carry out without a look at the rest.
+ */
+static bool is_for_owner(const struct span *span)
+{
+	return span_has_room(span) ||
+	       (span_out(span) == 1 && deferred_in(span));
+}
+
+/* Has the span's owner settle it when it comes by. */
 static void make_ready(struct span *span)
 {
 	struct heap *heap = lock_owner(span);
 
 	if (!heap)
 		return;
-	if (span_has_room(span) && list_empty(&span->ready))
+	if (span->state != SPAN_CURRENT && is_for_owner(span) &&
+	    list_empty(&span->ready))
 		list_append(&heap->ready, &span->ready);
 	lock_release(&heap->lock);
 }
@@ -115,17 +136,7 @@ static void touch(struct span *span)
 				  __ATOMIC_SEQ_CST);
 }
 
-/* A block that the owner has freed of which the span does not know, or NULL. */
-static const void *deferred_in(const struct span *span)
-{
-	const struct heap *heap = span_owner(span);
-	const void *block = heap ? read_once(&heap->deferred.block) : NULL;
-	uintptr_t offset = (uintptr_t)block - (uintptr_t)span->base;
-
-	return unlikely(offset < span->units * UNIT_SIZE) ? block : NULL;
-}
-
-/* The bit of such a block in this word. */
+/* The bit of what the owner has deferred, if it is of this word. */
 static uint64_t deferred_bit(const struct span *span,
 			     const struct block_bits *at)
 {
@@ -168,7 +179,7 @@ static void add_freed(struct span *span, uint32_t count)
 	touch(span);
 	if (span_looks_empty(span))
 		retire_if_empty(span);
-	else if (span_has_room(span) && list_seems_empty(&span->ready))
+	else if (is_for_owner(span) && list_seems_empty(&span->ready))
 		make_ready(span);
 }
 

@@ -102,6 +102,47 @@ START_TEST(the_last_block_of_a_span_takes_it_along)
 }
 END_TEST
 
+static void *free_all(void *arg)
+{
+	void **p = arg;
+
+	for (; *p; p++)
+		tract__free(*p);
+	return NULL;
+}
+
+/* All of a span but what is deferred is freed by another: its owner finds it. */
+START_TEST(a_span_that_others_emptied_goes_when_its_owner_comes_by)
+{
+	struct tract_heap_stats before, after;
+	void *p[201];
+	int i;
+
+	for (i = 0; i < 200; i++)
+		p[i] = tract__malloc(SIZE);
+	/* The second span has room, and is no more current. */
+	for (i = 64; i < 64 + 20 || !is_deferred(p[i - 1]); i++)
+		tract__free(p[i]);
+	ck_assert_int_lt(i, 128);
+	ck_assert(pagemap_find(p[i - 1]) == pagemap_find(p[i]));
+	ck_assert_int_eq(pagemap_find(p[i])->state, SPAN_PARTIAL);
+	tract__stats_get(&before);
+	p[200] = p[128];
+	p[128] = NULL;
+	elsewhere(free_all, p + i);
+	p[128] = p[200];
+	p[200] = NULL;
+	ck_assert(is_deferred(p[i - 1]));
+	/* To another class. */
+	tract__free(tract__malloc(SIZE / 2));
+	tract__stats_get(&after);
+	ck_assert_uint_eq(after.spans_freed, before.spans_freed + 1);
+	free_all(p + 128);
+	p[64] = NULL;
+	free_all(p);
+}
+END_TEST
+
 static void *defer_and_wait(void *arg)
 {
 	pthread_barrier_t *barrier = arg;
@@ -201,15 +242,6 @@ START_TEST(another_thread_that_frees_it_too_is_caught)
 }
 END_TEST
 
-static void *free_all(void *arg)
-{
-	void **p = arg;
-
-	for (; *p; p++)
-		tract__free(*p);
-	return NULL;
-}
-
 START_TEST(another_thread_that_gathers_it_is_caught)
 {
 	int status;
@@ -256,6 +288,7 @@ END_TEST
 SUITE_MAIN("deferred", it_counts_as_free_for_all_threads,
 	   it_is_made_by_what_comes_next,
 	   the_last_block_of_a_span_takes_it_along,
+	   a_span_that_others_emptied_goes_when_its_owner_comes_by,
 	   a_forked_child_has_it_made_for_threads_it_lacks,
 	   a_forked_child_drops_what_is_torn,
 	   another_thread_that_frees_it_too_is_caught,
