@@ -88,10 +88,9 @@ static const void *deferred_in(const struct span *span)
  * Is it for the owner to go on?  There is room again; or all that is out is what it
  * has deferred, which it will carry out without a look at the rest.
  */
-static bool is_for_owner(const struct span *span)
+static bool is_for_owner(const struct span *span, const void *deferred)
 {
-	return span_has_room(span) ||
-	       (span_out(span) == 1 && deferred_in(span));
+	return span_has_room(span) || (deferred && span_out(span) == 1);
 }
 
 /* Has the span's owner settle it when it comes by. */
@@ -101,8 +100,8 @@ static void make_ready(struct span *span)
 
 	if (!heap)
 		return;
-	if (span->state != SPAN_CURRENT && is_for_owner(span) &&
-	    list_empty(&span->ready))
+	if (span->state != SPAN_CURRENT &&
+	    is_for_owner(span, deferred_in(span)) && list_empty(&span->ready))
 		list_append(&heap->ready, &span->ready);
 	lock_release(&heap->lock);
 }
@@ -137,22 +136,22 @@ static void touch(struct span *span)
 }
 
 /* The bit of what the owner has deferred, if it is of this word. */
-static uint64_t deferred_bit(const struct span *span,
-			     const struct block_bits *at)
+static uint64_t bit_of(const void *deferred, const struct span *span,
+		       const struct block_bits *at)
 {
-	const void *block = deferred_in(span);
 	uint64_t index;
 
-	if (likely(!block))
+	if (likely(!deferred))
 		return 0;
-	index = span_index(span, block);
+	index = span_index(span, deferred);
 	return span_bits(span, index) == at ? 1ull << index % 64 : 0;
 }
 
 /* Publishes bits of a word: from here on everybody sees them as freed. */
-static void publish(struct span *span, struct block_bits *at, uint64_t bits)
+static void publish(struct span *span, struct block_bits *at, uint64_t bits,
+		    const void *deferred)
 {
-	uint64_t twice = read_once(&at->free) | deferred_bit(span, at);
+	uint64_t twice = read_once(&at->free) | bit_of(deferred, span, at);
 
 	twice |= __atomic_fetch_or(&at->remote, bits, __ATOMIC_SEQ_CST);
 	twice &= bits;
@@ -164,8 +163,8 @@ static void publish(struct span *span, struct block_bits *at, uint64_t bits)
 					     span->block_size);
 }
 
-/* Counts what was published. */
-static void add_freed(struct span *span, uint32_t count)
+/* Counts what was published.  @deferred: as it was before, when the span was safe. */
+static void add_freed(struct span *span, uint32_t count, const void *deferred)
 {
 	__atomic_fetch_add(&span->tally->remote_freed, count, __ATOMIC_SEQ_CST);
 	/*
@@ -179,7 +178,7 @@ static void add_freed(struct span *span, uint32_t count)
 	touch(span);
 	if (span_looks_empty(span))
 		retire_if_empty(span);
-	else if (is_for_owner(span) && list_seems_empty(&span->ready))
+	else if (is_for_owner(span, deferred) && list_seems_empty(&span->ready))
 		make_ready(span);
 }
 
@@ -203,14 +202,16 @@ noinline void tract__remote_tell(struct heap *heap, unsigned int class)
 	struct batch *batch = &heap->batches[class];
 	uint64_t bits = read_once(&batch->bits);
 	struct span *span = batch->span;
+	const void *deferred;
 
 	close_batch(heap, class);
 	if (!bits)
 		return;
 	/* Before the span may go. */
 	__atomic_store_n(&span->gatherer, NULL, __ATOMIC_RELEASE);
-	publish(span, batch->at, bits);
-	add_freed(span, bit_count(bits));
+	deferred = deferred_in(span);
+	publish(span, batch->at, bits, deferred);
+	add_freed(span, bit_count(bits), deferred);
 }
 
 void tract__remote_flush(struct heap *heap)
@@ -230,10 +231,12 @@ static cold void double_free(const struct span *span, uint64_t index)
 
 static void free_directly(struct span *span, uint64_t index)
 {
+	const void *deferred = deferred_in(span);
+
 	if (unlikely(tract__remote_is_gathered(span, index)))
 		double_free(span, index);
-	publish(span, span_bits(span, index), 1ull << index % 64);
-	add_freed(span, 1);
+	publish(span, span_bits(span, index), 1ull << index % 64, deferred);
+	add_freed(span, 1, deferred);
 }
 
 /*
