@@ -111,15 +111,18 @@ static bool was_decommitted(uintptr_t start, uintptr_t end)
 }
 
 /* What the advice makes of pages of ours: of no use to anybody else. */
-static void note_marks(uintptr_t start, uintptr_t end)
+static void note_marks(uintptr_t start, uintptr_t end, int advice)
 {
 	uintptr_t next;
 	uint8_t state;
 
 	for (; start < end; start = next) {
 		next = tract__pages_run(start, end, &state);
+		if (advice == MADV_DONTFORK)
+			state |= PAGE_NOFORK;
 		if (page_kind(state) == PAGE_MAPPED ||
-		    page_kind(state) == PAGE_NODUMP)
+		    page_kind(state) == PAGE_NODUMP ||
+		    page_kind(state) == PAGE_MARKED)
 			tract__pages_set(start, next,
 					 page_change(state, PAGE_MARKED,
 						     page_prot(state)));
@@ -137,7 +140,7 @@ static int advise_marked(uintptr_t start, uintptr_t end, int advice)
 	if (!ret)
 		ret = advise_kernel(start, end, advice);
 	if (!ret)
-		note_marks(start, end);
+		note_marks(start, end, advice);
 	tract__vm_exit(&section);
 	return ret;
 }
@@ -207,15 +210,27 @@ static int discard(uintptr_t start, uintptr_t end, uint8_t state, int advice)
 
 /*
  * Left out of dumps by the map (in a child) a piece of a reservation remains so,
- * which is no reason for the program to fail.
+ * which is no reason for the program to fail.  Nor is it one that a kernel takes
+ * no MADV_DOFORK there, unless there was something to take back.
  */
-static int advise_map(uintptr_t start, uintptr_t end, uint8_t state, int advice)
+static int advise_marked_run(uintptr_t start, uintptr_t end, uint8_t state,
+			     int advice)
 {
 	int ret = advise_kernel(start, end, advice);
 
-	if (ret == -EINVAL && advice == MADV_DODUMP && state & PAGE_TRAPPED)
+	if (ret == -EINVAL && state & PAGE_TRAPPED &&
+	    (advice == MADV_DODUMP ||
+	     (advice == MADV_DOFORK && !(state & PAGE_NOFORK))))
 		ret = 0;
 	return ret;
+}
+
+/* A child cannot take back what its parent left out; see advise_marked_run(). */
+static int redump(uintptr_t start, uintptr_t end, uint8_t state)
+{
+	int ret = dump_trapped(start, end, state, true);
+
+	return ret == -ENOENT || ret == -ENODEV ? 0 : ret;
 }
 
 /* One run of pages of ours of one state. */
@@ -229,9 +244,9 @@ static int advise_run(uintptr_t start, uintptr_t end, uint8_t state, int advice,
 	if (advice == MADV_DONTNEED || advice == MADV_FREE)
 		return discard(start, end, state, advice);
 	if (kind == PAGE_NODUMP && advice == MADV_DODUMP)
-		return dump_trapped(start, end, state, true);
-	if (kind == PAGE_MARKED)
-		return advise_map(start, end, state, advice);
+		return redump(start, end, state);
+	if (kind == PAGE_MARKED && advice != MADV_DONTFORK)
+		return advise_marked_run(start, end, state, advice);
 	if (advice == MADV_DODUMP || (advice == MADV_DONTDUMP && idle)) {
 		vm_count(COUNT_DUMP);
 		return 0;

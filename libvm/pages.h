@@ -29,6 +29,8 @@ enum page_kind {
 
 /* Beside kind and protection: the page lies in a trapped reservation. */
 #define PAGE_TRAPPED 64u
+/* And: among its marks is MADV_DONTFORK, which some kernels do not take back. */
+#define PAGE_NOFORK 128u
 
 /* A state: the kind, and the protection (PROT_READ | ...) of the kernel's map. */
 static inline uint8_t page_state(enum page_kind kind, int prot)
@@ -44,7 +46,8 @@ static inline enum page_kind page_kind(uint8_t state)
 /* The same page with another kind and protection. */
 static inline uint8_t page_change(uint8_t state, enum page_kind kind, int prot)
 {
-	return (uint8_t)(page_state(kind, prot) | (state & PAGE_TRAPPED));
+	return (uint8_t)(page_state(kind, prot) |
+			 (state & (PAGE_TRAPPED | PAGE_NOFORK)));
 }
 
 static inline int page_prot(uint8_t state)

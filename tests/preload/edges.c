@@ -6,6 +6,7 @@
 #include "preload.h"
 
 #include <stdio.h>
+#include <sys/wait.h>
 
 #define RW (PROT_READ | PROT_WRITE)
 #define PROT_SEM 8
@@ -116,6 +117,61 @@ static void test_dump(void)
 	tap_ok(has_flag(p + 405 * PAGE, " dd") == !trapped,
 	       "and one beside it");
 	munmap(p, 600 * PAGE);
+}
+
+/* Each advice, and after it each other, on a page for itself. */
+static unsigned int refused_advice(char *p, const int *advices, size_t count)
+{
+	unsigned int refused = 0;
+
+	for (size_t i = 0; i < count * count; i++, p += 2 * PAGE) {
+		int first = advices[i / count], second = advices[i % count];
+
+		if (!madvise(p, PAGE, first) && !madvise(p, PAGE, second))
+			continue;
+		tap_note("advice %d, then %d: %s", first, second,
+			 strerror(errno));
+		refused++;
+	}
+	return refused;
+}
+
+/*
+ * Advice in any order, in a child too, and on what its parent had left out of dumps:
+ * what the kernel takes on any memory it takes on this.
+ */
+static void test_advice(void)
+{
+	static const int all[] = {
+		MADV_NORMAL,   MADV_RANDOM,   MADV_SEQUENTIAL, MADV_WILLNEED,
+		MADV_DONTNEED, MADV_FREE,     MADV_DOFORK,     MADV_KEEPONFORK,
+		MADV_DODUMP,   MADV_DONTDUMP, MADV_HUGEPAGE,   MADV_NOHUGEPAGE,
+		MADV_COLD,     MADV_PAGEOUT,  MADV_MERGEABLE,
+	};
+	int advices[ARRAY_SIZE(all)], status = -1;
+	size_t count = 0, pages;
+	/* Small, and charged: none of ours. */
+	char *p = mmap(NULL, PAGE, RW, ANON, -1, 0);
+	pid_t child;
+
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
+		if (!madvise(p, PAGE, all[i]))
+			advices[count++] = all[i];
+	munmap(p, PAGE);
+	pages = count * count * 2;
+	p = map(3 * pages);
+	memset(p, 1, 3 * pages * PAGE);
+	for (size_t i = 0; i < pages; i += 2)
+		madvise(p + (2 * pages + i) * PAGE, PAGE, MADV_DONTDUMP);
+	tap_ok(!refused_advice(p, advices, count), "%zu kinds of advice",
+	       count);
+	child = fork();
+	if (!child)
+		_exit(refused_advice(p + pages * PAGE, advices, count) ||
+		      refused_advice(p + 2 * pages * PAGE, advices, count));
+	waitpid(child, &status, 0);
+	tap_ok(!status, "and in a child");
+	munmap(p, 3 * pages * PAGE);
 }
 
 /* What is done by system calls of the program's own. */
@@ -440,6 +496,7 @@ int main(int argc, char **argv)
 	preload_start();
 	test_errors();
 	test_dump();
+	test_advice();
 	test_past();
 	test_holes();
 	test_guards();
