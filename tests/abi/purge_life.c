@@ -17,13 +17,17 @@ static bool shared_zap;
 /* What was pinned at the start, by others. */
 static long before;
 
-/* Pages pinned and not yet unpinned, by anybody. */
+/*
+ * Pages pinned and not yet unpinned, by anybody.  Each processor counts for itself
+ * and adds to what the file says once a second: it is asked to do so before.
+ */
 static long pinned(void)
 {
 	static char buf[32768];
 	long acquired = -1, released = -1;
 	char *at;
 
+	t_write_file("/proc/sys/vm/stat_refresh", "1");
 	if (t_read_file("/proc/vmstat", buf, sizeof(buf)) < 0)
 		t_die("vmstat");
 	at = strstr(buf, "nr_foll_pin_acquired ");
@@ -38,13 +42,11 @@ static long pinned(void)
 static bool comes_to(long want, double seconds)
 {
 	double end = t_now() + seconds;
+	long found;
 
-	/* The counters of each processor are added up once a second. */
-	while (pinned() != want && t_now() < end) {
-		t_write_file("/proc/sys/vm/stat_refresh", "1");
+	while ((found = pinned()) != want && t_now() < end)
 		t_sleep_us(20000);
-	}
-	return CHECK_EQ(pinned(), want, "pinned pages");
+	return CHECK_EQ(found, want, "pinned pages");
 }
 
 static void check_purges(const struct t_map *map, const char *when)
@@ -365,7 +367,6 @@ int main(void)
 	if (geteuid() || pinned() < 0)
 		t_skip_all("cannot see what is pinned");
 	shared_zap = t_feature(TRACT_FEATURE_SHARED_ZAP);
-	t_write_file("/proc/sys/vm/stat_refresh", "1");
 	before = pinned();
 	RUN(bind_unbind);
 	RUN(rebind_other_unit);
