@@ -146,7 +146,9 @@ static struct heap *get_heap(void)
 	if (!list_empty(&unused_heaps)) {
 		heap = container_of(unused_heaps.next, struct heap, node);
 		list_remove(&heap->node);
-		heap->random = 0; /* a forked child's was its parent's */
+		/* A forked child's was its parent's. */
+		heap->random = 0;
+		heap->fresh_span = NULL;
 		/* What the classes grew by was for another thread. */
 		for (unsigned int i = 0; i < CLASS_COUNT; i++)
 			heap->grown[i] = 0;
@@ -296,8 +298,14 @@ static void recount(struct span *span, void *arg)
 	(void)arg;
 	if (span->kind != SPAN_SMALL)
 		return;
-	for (unsigned int i = 0; i < span->words; i++)
-		freed += bit_count(span->tally->bits[i].remote);
+	for (unsigned int i = 0; i < span->words; i++) {
+		struct block_bits *word = &span->tally->bits[i];
+
+		/* Both are set while a bit is collected. */
+		write_once(&word->remote,
+			   read_once(&word->remote) & ~read_once(&word->free));
+		freed += bit_count(read_once(&word->remote));
+	}
 	write_once(&span->tally->remote_freed, freed);
 }
 
