@@ -241,8 +241,14 @@ void tract__arena_free(struct span *span)
 	size_t units = span->units;
 
 	arena_lock();
-	if (kind == SPAN_SMALL)
+	if (kind == SPAN_SMALL) {
+		/*
+		 * The unit may come to lie within another span, and this header be
+		 * asked by a free there, see tract__free_not_own().
+		 */
+		span->block_count = 0;
 		tract__meta_free_tally(span->tally, span->words, span->holds);
+	}
 	/* Of a large block elsewhere only the first unit was entered. */
 	tract__pagemap_set(
 		span->base,

@@ -207,8 +207,9 @@ noinline void tract__free_not_own(void *p, struct span *span)
 
 	/*
 	 * A number below block_count says that a block of that span begins there,
-	 * whichever unit's header it is.  What we have adopted since is ours,
-	 * though blocks of it be gathered.
+	 * whichever unit's header it is: but for the first of a small span that is
+	 * there now none has blocks.  What we have adopted since is ours, though
+	 * blocks of it be gathered.
 	 */
 	if (unlikely(index >= span->block_count || span_owner(span) == heap ||
 		     !remote_gather(heap, span, index)))

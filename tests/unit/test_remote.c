@@ -10,6 +10,8 @@
 #include "heap.h"
 #include "malloc.h"
 #include "pagemap.h"
+#include "purge.h"
+#include "region.h"
 #include "size_class.h"
 #include "stats.h"
 #include "suite.h"
@@ -344,9 +346,97 @@ START_TEST(an_adopted_span_is_told_what_its_new_owner_had_gathered)
 }
 END_TEST
 
+/*
+ * A block of a span of several units lies where another span was before, blocks of
+ * whose class are being gathered: from one that got that span's tally.
+ */
+#define BEFORE 32		  /* spans of a unit */
+#define WIDE_SIZE ((size_t)98304) /* a block and a half to a unit */
+#define WIDE 20
+
+static void *narrow[BEFORE * 64];
+
+static void fill_narrow(void)
+{
+	for (size_t i = 0; i < BEFORE * 64; i++)
+		narrow[i] = tract__malloc(LENT_SIZE);
+}
+
+static void *lend_narrow(void *arg)
+{
+	(void)arg;
+	fill_narrow();
+	__atomic_store_n(&turn, 1, __ATOMIC_RELEASE);
+	while (__atomic_load_n(&turn, __ATOMIC_ACQUIRE) != 2)
+		sched_yield();
+	return NULL;
+}
+
+static void free_narrow(void)
+{
+	for (size_t i = 0; i < BEFORE * 64; i++)
+		tract__free(narrow[i]);
+}
+
+/* The first of those that lie in a span with @tally. */
+static size_t find_narrow(const struct tally *tally)
+{
+	size_t i = 0;
+
+	while (i < BEFORE * 64 && pagemap_find(narrow[i])->tally != tally)
+		i++;
+	return i;
+}
+
+static struct span *header_at(const char *p)
+{
+	struct region *region = region_of(pagemap_find(p));
+
+	return &region->spans[(p - region->reservation.base) / UNIT_SIZE];
+}
+
+START_TEST(a_free_within_a_span_is_not_taken_for_one_in_what_was_there_before)
+{
+	struct tract_heap_stats start = start_stats();
+	unsigned int gathered = 0;
+	char *wide[WIDE];
+	pthread_t lender;
+
+	fill_narrow();
+	free_narrow();
+	tract__heap_collect();
+	tract__purge_all();
+	for (int i = 0; i < WIDE; i++)
+		wide[i] = tract__malloc(WIDE_SIZE);
+	turn = 0;
+	ck_assert(!pthread_create(&lender, NULL, lend_narrow, NULL));
+	while (__atomic_load_n(&turn, __ATOMIC_ACQUIRE) != 1)
+		sched_yield();
+	for (int i = 0; i < WIDE; i++) {
+		size_t at = find_narrow(header_at(wide[i])->tally);
+
+		for (size_t k = at; at < BEFORE * 64 && k < at + IN_A_ROW;
+		     k++) {
+			tract__free(narrow[k]);
+			narrow[k] = NULL;
+		}
+		gathered += tract__thread_heap->batches_open[0] != 0;
+		tract__free(wide[i]);
+		ck_assert_uint_eq(tract__usable_size(wide[i]), 0);
+	}
+	ck_assert_uint_gt(gathered, 0);
+	for (size_t i = 0; i < BEFORE * 64; i++)
+		must(!narrow[i] || tract__usable_size(narrow[i]) >= LENT_SIZE);
+	free_narrow();
+	end_lender(lender);
+	check_nothing_left(&start);
+}
+END_TEST
+
 SUITE_MAIN("remote", threads_exchange_blocks,
 	   blocks_outlive_their_thread_and_a_thread_that_only_frees_frees_all,
 	   spans_of_a_sleeping_owner_go_back, many_short_threads,
 	   both_free_the_last_blocks_of_a_span,
 	   what_is_gathered_is_told_while_the_gatherer_is_busy_elsewhere,
-	   an_adopted_span_is_told_what_its_new_owner_had_gathered)
+	   an_adopted_span_is_told_what_its_new_owner_had_gathered,
+	   a_free_within_a_span_is_not_taken_for_one_in_what_was_there_before)
