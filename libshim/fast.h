@@ -27,13 +27,21 @@ void tract__free_by_pagemap(void *p);
 void tract__free_not_own(void *p, struct span *span);
 
 /*
- * Neither says that it does not return: a call that does not return needs a
+ * Block @index of @span, which is the caller's: the countdown ends with it, and what
+ * was deferred has been carried out.
+ */
+void tract__free_last(struct span *span, uint64_t index);
+
+/*
+ * None says that it does not return: a call that does not return needs a
  * stack frame in its caller, a tail call does not.
  */
 __attribute__((__noipa__, __cold__)) void
 tract__free_twice(const struct span *span, uint64_t index);
 __attribute__((__noipa__, __cold__)) void tract__free_misfit(struct span *span,
 							     uint64_t index);
+__attribute__((__noipa__, __cold__)) void
+tract__free_deferred_twice(const struct heap *heap);
 
 /*
  * One way for all sizes up to CLASS_TABLE_MAX, though the least could do without
@@ -53,31 +61,34 @@ static inline void *fast_malloc(size_t size)
 	return ready_take(ready, bits, ready->next);
 }
 
-/* Of a span whose owner word is the caller's heap, untouched. */
-static inline void fast_free_own(struct span *span, void *p)
+/* Of a span whose owner word is @heap, the caller's, untouched. */
+static inline void fast_free_own(struct heap *heap, struct span *span, void *p)
 {
-	uint64_t index = span_index(span, p);
-	struct tally *tally = span_tally(span);
-	struct block_bits *bits;
-	uint64_t word;
+	struct tally *tally;
+	struct block_bits *at;
+	uint64_t index, bit;
 
+	if (caught(!deferred_carry_out(&heap->deferred))) {
+		tract__free_deferred_twice(heap);
+		return;
+	}
+	index = span_index(span, p);
+	tally = span_tally(span);
 	if (caught(index >= span->block_count)) {
 		tract__free_misfit(span, index);
 		return;
 	}
-	bits = tally_bits(tally, index);
-	word = read_once(&bits->free);
-	if (caught(bit_is_set(word | read_once(&bits->remote), index))) {
+	at = tally_bits(tally, index);
+	bit = bit_set(0, index);
+	if (caught(either_of(&at->free, &at->remote) & bit)) {
 		tract__free_twice(span, index);
 		return;
 	}
-	write_once(&bits->free, bit_set(word, index));
-	/*
-	 * Release: who sees the count (and may retire the span for it) sees the
-	 * bit as well.  The span is not ours any more after this.
-	 */
-	if (unlikely(count_down(&tally->countdown)))
-		tract__free_event(span);
+	if (unlikely(is_one(&tally->countdown))) {
+		tract__free_last(span, index);
+		return;
+	}
+	deferred_set(&heap->deferred, p, tally, at, bit);
 }
 
 static inline void fast_free(void *p)
@@ -96,7 +107,7 @@ static inline void fast_free(void *p)
 		tract__free_not_own(p, span);
 		return;
 	}
-	fast_free_own(span, p);
+	fast_free_own(heap, span, p);
 }
 
 #endif

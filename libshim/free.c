@@ -1,12 +1,27 @@
 // SPDX-License-Identifier: MIT
 #include "free.h"
 
+#include "fast.h"
 #include "hardened.h"
 #include "options.h"
 #include "remote.h"
 #include "report.h"
 #include "span_state.h"
 #include "tick.h"
+
+void tract__free_deferred(struct heap *heap)
+{
+	if (caught(!deferred_carry_out(&heap->deferred)))
+		tract__free_deferred_twice(heap);
+	heap_defer_nothing(heap);
+}
+
+void tract__free_last(struct span *span, uint64_t index)
+{
+	heap_defer_nothing(tract__thread_heap);
+	if (free_block(span->tally, span_bits(span, index), 1ull << index % 64))
+		tract__free_event(span);
+}
 
 /*
  * What others have freed is taken in, so that the next frees of the span are
@@ -35,6 +50,7 @@ void tract__free_touched(struct span *span, void *p)
 	uint64_t *word;
 	bool due;
 
+	tract__free_deferred(tract__thread_heap);
 	if (caught(index >= span->block_count))
 		tract__report_corruption("invalid free", p);
 	if (caught(span_is_freed(span, index) ||
@@ -67,6 +83,13 @@ void tract__free_small_slow(struct span *span, void *p)
 		tract__remote_free(span, p);
 }
 
+static noinline void settle_ready(struct heap *heap)
+{
+	lock_acquire(&heap->lock);
+	tract__span_settle_ready(heap);
+	lock_release(&heap->lock);
+}
+
 void tract__free_event(struct span *span)
 {
 	struct heap *heap = tract__thread_heap;
@@ -77,6 +100,8 @@ void tract__free_event(struct span *span)
 	    span_owner(span) == heap) {
 		/* Or their owners would have no fast frees, for a few of ours. */
 		tract__remote_flush(heap);
+		if (unlikely(!list_seems_empty(&heap->ready)))
+			settle_ready(heap);
 		write_once(&span->tally->countdown, tract__tick_pace(heap));
 		return;
 	}
@@ -92,8 +117,10 @@ void tract__free_event(struct span *span)
 bool tract__free_would_be_valid(const struct span *span, const void *p)
 {
 	uint64_t index = span_index(span, p);
+	const struct heap *owner = span_owner(span);
 
 	return index < span->block_count && !span_is_freed(span, index) &&
+	       !(owner && heap_has_deferred(owner, p)) &&
 	       !tract__remote_is_gathered(span, index) &&
 	       !(tract__options.hardened && tract__hardened_holds(span, index));
 }

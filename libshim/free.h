@@ -5,6 +5,9 @@
 
 #include "heap.h"
 
+/* Carries out what the thread of @heap, the caller, has deferred. */
+void tract__free_deferred(struct heap *heap);
+
 /* @p lies in @span, of kind SMALL, which is not the caller's or is touched. */
 void tract__free_small_slow(struct span *span, void *p);
 

@@ -9,8 +9,10 @@
 #include <pthread.h>
 
 #include "arena.h"
+#include "free.h"
 #include "init.h"
 #include "options.h"
+#include "pagemap.h"
 #include "refill.h"
 #include "region.h"
 #include "remote.h"
@@ -59,6 +61,7 @@ static void heap_init(struct heap *heap)
 	list_init(&heap->ready);
 	list_init(&heap->node);
 	heap->pace = PACE_MAX;
+	heap_defer_nothing(heap);
 }
 
 /*
@@ -100,6 +103,7 @@ static void orphan_heap(struct heap *heap)
 
 static void put_heap(struct heap *heap)
 {
+	tract__free_deferred(heap);
 	tract__remote_flush(heap);
 	lock_acquire(&heap->lock);
 	lock_acquire(&tract__orphans.lock);
@@ -206,6 +210,7 @@ void *tract__heap_alloc_slow(unsigned int class)
 
 	if (unlikely(!heap))
 		return alloc_locked(&tract__orphans, class);
+	tract__free_deferred(heap);
 	p = tract__refill_take(heap, &heap->bins[class]);
 	return p ? p : alloc_locked(heap, class);
 }
@@ -246,6 +251,7 @@ void tract__heap_collect(void)
 
 	if (heap == &tract__empty_heap)
 		return;
+	tract__free_deferred(heap);
 	tract__remote_flush(heap);
 	lock_acquire(&heap->lock);
 	settle_heap(heap);
@@ -309,6 +315,22 @@ static void recount(struct span *span, void *arg)
 	write_once(&span->tally->remote_freed, freed);
 }
 
+/*
+ * Caught while it was written: what was there before has been carried out, and its
+ * span may have gone for that, and be another heap's.
+ */
+static bool is_torn(const struct heap *heap)
+{
+	const struct deferred *deferred = &heap->deferred;
+	const struct span *span = pagemap_find(deferred->block);
+	uint64_t index = span_index(span, deferred->block);
+
+	return span->kind != SPAN_SMALL || span_owner(span) != heap ||
+	       deferred->bit != 1ull << index % 64 ||
+	       deferred->tally != span->tally ||
+	       deferred->at != span_bits(span, index);
+}
+
 void tract__heap_fork_child(void)
 {
 	struct heap *own = tract__thread_heap;
@@ -326,7 +348,10 @@ void tract__heap_fork_child(void)
 		struct heap *heap = container_of(n, struct heap, node);
 
 		next = n->next;
-		if (heap != own)
-			put_heap(heap);
+		if (heap == own)
+			continue;
+		if (!heap->deferred.block || is_torn(heap))
+			heap_defer_nothing(heap);
+		put_heap(heap);
 	}
 }

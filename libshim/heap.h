@@ -20,6 +20,7 @@
 #define TRACT_HEAP_H
 
 #include "bitops.h"
+#include "deferred.h"
 #include "lock.h"
 #include "ready.h"
 #include "size_class.h"
@@ -54,6 +55,7 @@ struct heap {
 	uintptr_t region_base;
 	size_t region_length;
 	struct span *region_spans;
+	struct deferred deferred; /* on the line that every free reads */
 	struct bin bins[CLASS_COUNT];
 	struct batch batches[CLASS_COUNT];
 	uint64_t batches_open[(CLASS_COUNT + 63) / 64]; /* those with bits */
@@ -75,6 +77,9 @@ struct heap {
 	uint32_t pace; /* frees into a current span between two looks */
 	uint32_t paced_at;
 	uint32_t tagged_at;
+	/* What is freed and counted when nothing is deferred.  Looked at by nobody. */
+	struct block_bits nothing;
+	struct tally nothing_tally;
 };
 
 extern __thread struct heap *tract__thread_heap;
@@ -124,6 +129,17 @@ void tract__heap_harden(void);
 void tract__heap_fork_prepare(void);
 void tract__heap_fork_parent(void);
 void tract__heap_fork_child(void);
+
+static inline void heap_defer_nothing(struct heap *heap)
+{
+	deferred_set(&heap->deferred, NULL, &heap->nothing_tally,
+		     &heap->nothing, 0);
+}
+
+static inline bool heap_has_deferred(const struct heap *heap, const void *p)
+{
+	return read_once(&heap->deferred.block) == p;
+}
 
 /* Is @heap the span's owner, and the span untouched? */
 static inline bool heap_owns(const struct heap *heap, const struct span *span)

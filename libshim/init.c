@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "arena.h"
+#include "free.h"
 #include "heap.h"
 #include "lock.h"
 #include "options.h"
@@ -91,6 +92,9 @@ static __attribute__((constructor(101))) void start(void)
 
 static __attribute__((destructor(101))) void finish(void)
 {
+	/* Freed by two threads, it is found out now or never. */
+	if (tract__thread_heap != &tract__empty_heap)
+		tract__free_deferred(tract__thread_heap);
 	if (tract__options.stats)
 		tract__stats_report(STDERR);
 }

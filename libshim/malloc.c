@@ -153,15 +153,22 @@ void tract__free_twice(const struct span *span, uint64_t index)
 				 span->base + index * span->block_size);
 }
 
+void tract__free_deferred_twice(const struct heap *heap)
+{
+	tract__report_corruption("double free", heap->deferred.block);
+}
+
 /*
  * No block of @span starts at @p.  Where it lay in a region that was given back
  * since, and its headers serve another now, that says nothing: the map decides.
+ * What was deferred has been carried out.
  */
 void tract__free_misfit(struct span *span, uint64_t index)
 {
 	void *p = span->base + span_offset(span, index);
 	struct span *other = pagemap_find(p);
 
+	heap_defer_nothing(tract__thread_heap);
 	if (other == span)
 		tract__report_corruption("invalid free", p);
 	tract__free_now(other, p);
@@ -169,8 +176,10 @@ void tract__free_misfit(struct span *span, uint64_t index)
 
 void tract__free_now(struct span *span, void *p)
 {
-	if (heap_owns(tract__thread_heap, span))
-		fast_free_own(span, p);
+	struct heap *heap = tract__thread_heap;
+
+	if (heap_owns(heap, span))
+		fast_free_own(heap, span, p);
 	else if (span->kind == SPAN_SMALL)
 		tract__free_small_slow(span, p);
 	else if (span->kind == SPAN_LARGE)
@@ -328,7 +337,8 @@ void *tract__realloc(void *p, size_t size)
 	if (unlikely(!heap_owns(heap, span)))
 		return realloc_any(p, size);
 	index = span_index(span, p);
-	if (unlikely(index >= span->block_count || span_is_freed(span, index)))
+	if (unlikely(index >= span->block_count || span_is_freed(span, index) ||
+		     heap_has_deferred(heap, p)))
 		return realloc_any(p, size);
 	return realloc_small(p, span->block_size, size);
 }

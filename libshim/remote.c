@@ -35,6 +35,7 @@
  */
 #include "remote.h"
 
+#include "pagemap.h"
 #include "report.h"
 #include "span_state.h"
 #include "tick.h"
@@ -73,14 +74,34 @@ static void retire_if_empty(struct span *span)
 	tract__tick();
 }
 
-/* Has the span's owner collect it at its next refill. */
+/* A block that the owner has freed of which the span does not know, or NULL. */
+static const void *deferred_in(const struct span *span)
+{
+	const struct heap *heap = span_owner(span);
+	const void *block = heap ? read_once(&heap->deferred.block) : NULL;
+	uintptr_t offset = (uintptr_t)block - (uintptr_t)span->base;
+
+	return unlikely(offset < span->units * UNIT_SIZE) ? block : NULL;
+}
+
+/*
+ * Is it for the owner to go on?  There is room again; or all that is out is what it
+ * has deferred, which it will carry out without a look at the rest.
+ */
+static bool is_for_owner(const struct span *span, const void *deferred)
+{
+	return span_has_room(span) || (deferred && span_out(span) == 1);
+}
+
+/* Has the span's owner settle it when it comes by. */
 static void make_ready(struct span *span)
 {
 	struct heap *heap = lock_owner(span);
 
 	if (!heap)
 		return;
-	if (span_has_room(span) && list_empty(&span->ready))
+	if (span->state != SPAN_CURRENT &&
+	    is_for_owner(span, deferred_in(span)) && list_empty(&span->ready))
 		list_append(&heap->ready, &span->ready);
 	lock_release(&heap->lock);
 }
@@ -114,10 +135,23 @@ static void touch(struct span *span)
 				  __ATOMIC_SEQ_CST);
 }
 
-/* Publishes bits of a word: from here on everybody sees them as freed. */
-static void set_bits(struct span *span, struct block_bits *at, uint64_t bits)
+/* The bit of what the owner has deferred, if it is of this word. */
+static uint64_t bit_of(const void *deferred, const struct span *span,
+		       const struct block_bits *at)
 {
-	uint64_t twice = read_once(&at->free);
+	uint64_t index;
+
+	if (likely(!deferred))
+		return 0;
+	index = span_index(span, deferred);
+	return span_bits(span, index) == at ? 1ull << index % 64 : 0;
+}
+
+/* Publishes bits of a word: from here on everybody sees them as freed. */
+static void publish(struct span *span, struct block_bits *at, uint64_t bits,
+		    const void *deferred)
+{
+	uint64_t twice = read_once(&at->free) | bit_of(deferred, span, at);
 
 	twice |= __atomic_fetch_or(&at->remote, bits, __ATOMIC_SEQ_CST);
 	twice &= bits;
@@ -129,8 +163,8 @@ static void set_bits(struct span *span, struct block_bits *at, uint64_t bits)
 					     span->block_size);
 }
 
-/* Counts what was published. */
-static void add_freed(struct span *span, uint32_t count)
+/* Counts what was published.  @deferred: as it was before, when the span was safe. */
+static void add_freed(struct span *span, uint32_t count, const void *deferred)
 {
 	__atomic_fetch_add(&span->tally->remote_freed, count, __ATOMIC_SEQ_CST);
 	/*
@@ -144,7 +178,7 @@ static void add_freed(struct span *span, uint32_t count)
 	touch(span);
 	if (span_looks_empty(span))
 		retire_if_empty(span);
-	else if (span_has_room(span) && list_seems_empty(&span->ready))
+	else if (is_for_owner(span, deferred) && list_seems_empty(&span->ready))
 		make_ready(span);
 }
 
@@ -168,14 +202,16 @@ noinline void tract__remote_tell(struct heap *heap, unsigned int class)
 	struct batch *batch = &heap->batches[class];
 	uint64_t bits = read_once(&batch->bits);
 	struct span *span = batch->span;
+	const void *deferred;
 
 	close_batch(heap, class);
 	if (!bits)
 		return;
 	/* Before the span may go. */
 	__atomic_store_n(&span->gatherer, NULL, __ATOMIC_RELEASE);
-	set_bits(span, batch->at, bits);
-	add_freed(span, bit_count(bits));
+	deferred = deferred_in(span);
+	publish(span, batch->at, bits, deferred);
+	add_freed(span, bit_count(bits), deferred);
 }
 
 void tract__remote_flush(struct heap *heap)
@@ -195,10 +231,12 @@ static cold void double_free(const struct span *span, uint64_t index)
 
 static void free_directly(struct span *span, uint64_t index)
 {
+	const void *deferred = deferred_in(span);
+
 	if (unlikely(tract__remote_is_gathered(span, index)))
 		double_free(span, index);
-	set_bits(span, span_bits(span, index), 1ull << index % 64);
-	add_freed(span, 1);
+	publish(span, span_bits(span, index), 1ull << index % 64, deferred);
+	add_freed(span, 1, deferred);
 }
 
 /*
@@ -243,6 +281,9 @@ static noinline void begin_batch(struct heap *heap, struct batch *batch,
 	open_batch(heap, span->class, 1ull << index % 64);
 	/* After the gatherer is named: pairs with untouch() in span_state.c. */
 	touch(span);
+	/* Its owner frees nothing there unseen from now on; it may have before. */
+	if (deferred_in(span))
+		tract__remote_tell(heap, span->class);
 	if (++heap->batches_begun % FLUSH_INTERVAL == 0)
 		tract__remote_flush(heap);
 }
@@ -307,8 +348,11 @@ void tract__remote_free(struct span *span, const void *p)
 
 static void count_gathered(struct heap *heap, void *arg)
 {
+	const void *deferred = read_once(&heap->deferred.block);
 	size_t *blocks = arg;
 
+	if (deferred)
+		blocks[pagemap_find(deferred)->class]++;
 	for (unsigned int i = 0; i < CLASS_COUNT; i++) {
 		const struct batch *batch = &heap->batches[i];
 		uint64_t bits = __atomic_load_n(&batch->bits, __ATOMIC_ACQUIRE);

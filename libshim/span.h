@@ -12,8 +12,9 @@
  *   remote  1: freed by a thread that is not the owner, not yet collected.
  *           Written by everybody, atomically.
  *
- * A block is allocated when neither bit is set: the allocated bit of which
- * double and invalid frees are caught.  When the owner collects, it sets the
+ * A block is allocated when neither bit is set (and its owner's thread has not
+ * freed it as the last one, see deferred.h): the allocated bit of which double and
+ * invalid frees are caught.  When the owner collects, it sets the
  * free bit first and clears the remote bit after, so that at no moment a free
  * block looks allocated.
  */

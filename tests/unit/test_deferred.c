@@ -1,0 +1,325 @@
+// SPDX-License-Identifier: MIT
+/* The free that a thread has deferred: for everybody else it has been made. */
+#include <pthread.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "heap.h"
+#include "malloc.h"
+#include "pagemap.h"
+#include "stats.h"
+#include "suite.h"
+
+#define SIZE 1000 /* of a class with 64 blocks a span */
+
+static void *elsewhere(void *(*run)(void *), void *arg)
+{
+	pthread_t thread;
+	void *result;
+
+	ck_assert(!pthread_create(&thread, NULL, run, arg));
+	ck_assert(!pthread_join(thread, &result));
+	return result;
+}
+
+static size_t live_of(const void *p)
+{
+	struct tract_class_stats classes[STATS_CLASSES];
+
+	tract__stats_get_classes(classes);
+	return classes[pagemap_find(p)->class].live_blocks;
+}
+
+static void *live_there(void *p)
+{
+	return (void *)live_of(p);
+}
+
+static bool is_deferred(const void *p)
+{
+	return heap_has_deferred(tract__thread_heap, p);
+}
+
+/* A block of which the free is deferred; not that with which the pace is found. */
+static void *deferred_block(void)
+{
+	void *p;
+
+	for (int i = 0; i < 100; i++) {
+		p = tract__malloc(SIZE);
+		tract__free(p);
+		if (is_deferred(p))
+			return p;
+	}
+	ck_abort_msg("no free is deferred");
+	return NULL;
+}
+
+START_TEST(it_counts_as_free_for_all_threads)
+{
+	void *keep = tract__malloc(SIZE), *p;
+	size_t live = live_of(keep);
+
+	p = deferred_block();
+	ck_assert_uint_eq(live_of(keep), live);
+	ck_assert_uint_eq((size_t)elsewhere(live_there, keep), live);
+	ck_assert_uint_eq(tract__usable_size(p), 0);
+	tract__free(keep);
+	ck_assert_uint_eq(live_of(p), live - 1);
+}
+END_TEST
+
+START_TEST(it_is_made_by_what_comes_next)
+{
+	void *p = deferred_block(), *q;
+
+	tract__free(tract__malloc(SIZE));
+	ck_assert(!is_deferred(p));
+	q = deferred_block();
+	tract__trim();
+	ck_assert(!is_deferred(q));
+}
+END_TEST
+
+/* With nobody freeing anything after it. */
+START_TEST(the_last_block_of_a_span_takes_it_along)
+{
+	struct tract_heap_stats before, after;
+	void *p[200];
+
+	for (int i = 0; i < 200; i++)
+		p[i] = tract__malloc(SIZE);
+	tract__stats_get(&before);
+	/* The second span is whole, and no more current. */
+	for (int i = 64; i < 128; i++)
+		tract__free(p[i]);
+	tract__stats_get(&after);
+	ck_assert_uint_ge(after.spans_freed, before.spans_freed + 1);
+	for (int i = 0; i < 200; i++)
+		if (i < 64 || i >= 128)
+			tract__free(p[i]);
+}
+END_TEST
+
+static void *free_all(void *arg)
+{
+	void **p = arg;
+
+	for (; *p; p++)
+		tract__free(*p);
+	return NULL;
+}
+
+/* All of a span but what is deferred is freed by another: its owner finds it. */
+START_TEST(a_span_that_others_emptied_goes_when_its_owner_comes_by)
+{
+	struct tract_heap_stats before, after;
+	void *p[201];
+	int i;
+
+	for (i = 0; i < 200; i++)
+		p[i] = tract__malloc(SIZE);
+	/* The second span has room, and is no more current. */
+	for (i = 64; i < 64 + 20 || !is_deferred(p[i - 1]); i++)
+		tract__free(p[i]);
+	ck_assert_int_lt(i, 128);
+	ck_assert(pagemap_find(p[i - 1]) == pagemap_find(p[i]));
+	ck_assert_int_eq(pagemap_find(p[i])->state, SPAN_PARTIAL);
+	tract__stats_get(&before);
+	p[200] = p[128];
+	p[128] = NULL;
+	elsewhere(free_all, p + i);
+	p[128] = p[200];
+	p[200] = NULL;
+	ck_assert(is_deferred(p[i - 1]));
+	/* To another class. */
+	tract__free(tract__malloc(SIZE / 2));
+	tract__stats_get(&after);
+	ck_assert_uint_eq(after.spans_freed, before.spans_freed + 1);
+	free_all(p + 128);
+	p[64] = NULL;
+	free_all(p);
+}
+END_TEST
+
+static void *defer_and_wait(void *arg)
+{
+	pthread_barrier_t *barrier = arg;
+
+	deferred_block();
+	pthread_barrier_wait(barrier);
+	pthread_barrier_wait(barrier);
+	return NULL;
+}
+
+START_TEST(a_forked_child_has_it_made_for_threads_it_lacks)
+{
+	void *keep = tract__malloc(SIZE);
+	size_t live = live_of(keep);
+	pthread_barrier_t barrier;
+	pthread_t thread;
+	int status;
+	pid_t pid;
+
+	pthread_barrier_init(&barrier, NULL, 2);
+	ck_assert(!pthread_create(&thread, NULL, defer_and_wait, &barrier));
+	pthread_barrier_wait(&barrier);
+	pid = fork();
+	if (!pid)
+		_exit(live_of(keep) != live);
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_int_eq(status, 0);
+	pthread_barrier_wait(&barrier);
+	pthread_join(thread, NULL);
+	tract__free(keep);
+}
+END_TEST
+
+/* In the middle of the writing of another: only what is whole is believed. */
+START_TEST(a_forked_child_drops_what_is_torn)
+{
+	void *keep = tract__malloc(SIZE);
+	size_t live = live_of(keep);
+	struct deferred *deferred;
+	int status;
+	pid_t pid;
+
+	deferred_block();
+	deferred = &tract__thread_heap->deferred;
+	pid = fork();
+	if (!pid) {
+		/* As if the heap were another thread's, stopped half way. */
+		deferred->block = keep;
+		tract__thread_heap = &tract__empty_heap;
+		tract__heap_fork_prepare();
+		tract__heap_fork_child();
+		_exit(live_of(keep) != live + 1 || !tract__usable_size(keep));
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_int_eq(status, 0);
+	tract__free(keep);
+}
+END_TEST
+
+/*
+ * Carried out, and not yet overwritten: the span has gone, another heap has one in
+ * its place, and the block is out again.
+ */
+START_TEST(a_forked_child_frees_nothing_in_the_span_of_another)
+{
+	void *keep = tract__malloc(SIZE);
+	struct deferred deferred;
+	int status;
+	pid_t pid;
+
+	deferred_block();
+	deferred = tract__thread_heap->deferred;
+	pid = fork();
+	if (!pid) {
+		pagemap_find(deferred.block)->owner =
+			(uintptr_t)&tract__orphans;
+		tract__thread_heap = &tract__empty_heap;
+		tract__heap_fork_prepare();
+		tract__heap_fork_child();
+		_exit(any_set(&deferred.at->free, deferred.bit));
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_int_eq(status, 0);
+	tract__free(keep);
+}
+END_TEST
+
+static void *free_it(void *p)
+{
+	tract__free(p);
+	return NULL;
+}
+
+/* @made: has the owner made its free before, or does it after? */
+static void check_twice(bool made, bool more)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (!pid) {
+		void *p, *others[8];
+
+		for (int i = 0; i < 8; i++)
+			others[i] = tract__malloc(SIZE);
+		p = deferred_block();
+		if (made)
+			tract__free(tract__malloc(SIZE));
+		close(STDERR_FILENO);
+		/* So many of one word are gathered by who frees them. */
+		for (int i = 0; more && i < 8; i++)
+			elsewhere(free_it, others[i]);
+		elsewhere(free_it, p);
+		_exit(0);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+}
+
+START_TEST(another_thread_that_frees_it_too_is_caught)
+{
+	check_twice(false, false);
+	check_twice(true, false);
+	check_twice(false, true);
+	check_twice(true, true);
+}
+END_TEST
+
+START_TEST(another_thread_that_gathers_it_is_caught)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (!pid) {
+		void *p[10];
+
+		for (int i = 0; i < 8; i++)
+			p[i] = tract__malloc(SIZE);
+		p[8] = deferred_block();
+		p[9] = NULL;
+		close(STDERR_FILENO);
+		elsewhere(free_all, p);
+		_exit(0);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+}
+END_TEST
+
+/* Both at one time: the owner has not looked, the other has not seen. */
+START_TEST(a_free_that_crosses_it_is_caught)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (!pid) {
+		struct deferred *deferred = &tract__thread_heap->deferred;
+		const void *p = deferred_block();
+
+		close(STDERR_FILENO);
+		deferred->block = NULL;
+		elsewhere(free_it, (void *)p);
+		deferred->block = p;
+		tract__free(tract__malloc(SIZE));
+		_exit(0);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+}
+END_TEST
+
+SUITE_MAIN("deferred", it_counts_as_free_for_all_threads,
+	   it_is_made_by_what_comes_next,
+	   the_last_block_of_a_span_takes_it_along,
+	   a_span_that_others_emptied_goes_when_its_owner_comes_by,
+	   a_forked_child_has_it_made_for_threads_it_lacks,
+	   a_forked_child_drops_what_is_torn,
+	   a_forked_child_frees_nothing_in_the_span_of_another,
+	   another_thread_that_frees_it_too_is_caught,
+	   another_thread_that_gathers_it_is_caught,
+	   a_free_that_crosses_it_is_caught)
