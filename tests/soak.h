@@ -122,7 +122,7 @@ static inline void soak_free(void *p)
 static inline size_t soak_size(uint64_t *state)
 {
 	uint64_t r = soak_random(state);
-	unsigned int bits = r % 1000 == 0 ? 22 : r % 40 == 0 ? 17 : 12;
+	unsigned int bits = r % 1000 == 0 ? 22 : r % 8 == 0 ? 18 : 12;
 	size_t limit = (size_t)1 << (r >> 32) % (bits - 3) << 4;
 
 	return sizeof(struct soak_head) + (r >> 12) % limit;
