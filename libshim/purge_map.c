@@ -50,7 +50,7 @@ static void put_back(struct purge_map *map, size_t first, size_t units,
 	if (!intact)
 		return;
 	for (uint8_t *p = map->state + first; units; units--, p++) {
-		if (*p == UNIT_HELD)
+		if (unit_load(p) == UNIT_HELD)
 			unit_store(p, TRACT_UNIT_VOLATILE);
 	}
 	counter_add(&map->header->reused, intact);
@@ -61,7 +61,7 @@ static void put_back(struct purge_map *map, size_t first, size_t units,
 static void keep(uint8_t *p, size_t units)
 {
 	for (; units; units--, p++)
-		if (*p != TRACT_UNIT_LIVE)
+		if (unit_load(p) != TRACT_UNIT_LIVE)
 			unit_store(p, TRACT_UNIT_LIVE);
 }
 
