@@ -364,11 +364,6 @@ bool tract__arena_is_cache(const struct span *span)
 	return region_of(span)->pool == POOL_CACHE;
 }
 
-bool tract__arena_may_split(const struct span *span)
-{
-	return !region_of(span)->reservation.id;
-}
-
 void *tract__arena_alloc_meta(size_t size)
 {
 	void *p;

@@ -65,12 +65,6 @@ void tract__arena_purge(struct span *span);
 bool tract__arena_is_cache(const struct span *span);
 
 /*
- * May a page of it be protected?  The kernel does not merge the mappings of a
- * reservation of the module again: what was split would stay so.
- */
-bool tract__arena_may_split(const struct span *span);
-
-/*
  * A run of kind SMALL for blocks of @class with a tally for bitmaps of @words words
  * each, in hardened mode with held bits; contents undefined.
  */

@@ -118,17 +118,21 @@ static int reserve_plain(struct reservation *r, size_t length, bool huge)
 	return 0;
 }
 
-static int reserve(struct reservation *r, size_t length, uint32_t flags)
+int tract__backend_reserve(struct reservation *r, size_t length,
+			   unsigned int flags)
 {
-	bool huge = !flags;
+	bool huge = flags & RESERVE_HUGE;
+	uint32_t untrapped = huge ? 0 : TRACT_RESERVE_NOHUGE;
 	int ret;
 
 	lock_acquire(&backend.lock);
 	check_forked();
-	ret = reserve_module(r, length, flags);
+	ret = reserve_module(r, length,
+			     flags & RESERVE_TRAPPED ? TRACT_RESERVE_TRAP :
+						       untrapped);
 	/* A module that has no trapped reservations still has others. */
 	if (ret == -EOPNOTSUPP)
-		ret = reserve_module(r, length, TRACT_RESERVE_NOHUGE);
+		ret = reserve_module(r, length, untrapped);
 	/*
 	 * No address space is no address space: plain Linux has no more.  For
 	 * anything else there is the other way.
@@ -143,16 +147,6 @@ static int reserve(struct reservation *r, size_t length, uint32_t flags)
 	r->generation = backend.generation;
 	lock_release(&backend.lock);
 	return ret;
-}
-
-int tract__backend_reserve(struct reservation *r, size_t length, bool huge)
-{
-	return reserve(r, length, huge ? 0 : TRACT_RESERVE_NOHUGE);
-}
-
-int tract__backend_reserve_trapped(struct reservation *r, size_t length)
-{
-	return reserve(r, length, TRACT_RESERVE_TRAP);
 }
 
 long tract__backend_map_near(uintptr_t near, size_t reach, size_t length)
@@ -209,7 +203,9 @@ static void operate_module(struct decommit *ranges, unsigned int count,
 		ranges[range_of[i]].done = !ops[i].out_result;
 }
 
-static void discard(struct decommit *ranges, unsigned int count, uint32_t op)
+/* The same; what a child has inherited it knows for its parent's. */
+static void operate_owned(struct decommit *ranges, unsigned int count,
+			  uint32_t op)
 {
 	for (unsigned int i = 0; i < count; i++)
 		ranges[i].done = false;
@@ -217,6 +213,11 @@ static void discard(struct decommit *ranges, unsigned int count, uint32_t op)
 	check_forked();
 	lock_release(&backend.lock);
 	operate_module(ranges, count, op);
+}
+
+void tract__backend_decommit(struct decommit *ranges, unsigned int count)
+{
+	operate_owned(ranges, count, TRACT_OP_DISCARD);
 	for (unsigned int i = 0; i < count; i++) {
 		if (ranges[i].done)
 			continue;
@@ -226,16 +227,6 @@ static void discard(struct decommit *ranges, unsigned int count, uint32_t op)
 			break;
 		ranges[i].done = true;
 	}
-}
-
-void tract__backend_decommit(struct decommit *ranges, unsigned int count)
-{
-	discard(ranges, count, TRACT_OP_DECOMMIT);
-}
-
-void tract__backend_discard(struct decommit *ranges, unsigned int count)
-{
-	discard(ranges, count, TRACT_OP_DISCARD);
 }
 
 bool tract__backend_is_owned(const struct reservation *r)
@@ -261,10 +252,8 @@ int tract__backend_guard(struct decommit *ranges, unsigned int count)
 {
 	int ret = 0;
 
-	for (unsigned int i = 0; i < count; i++)
-		ranges[i].done = false;
 	/* All of it is refused when a reservation is not a trapped one. */
-	operate_module(ranges, count, TRACT_OP_GUARD);
+	operate_owned(ranges, count, TRACT_OP_GUARD);
 	for (unsigned int i = 0; !ret && i < count; i++) {
 		if (ranges[i].done)
 			continue;
@@ -274,6 +263,31 @@ int tract__backend_guard(struct decommit *ranges, unsigned int count)
 		ranges[i].done = !ret;
 	}
 	return ret;
+}
+
+static bool operate_one(const struct reservation *r, size_t offset,
+			size_t length, uint32_t op)
+{
+	struct decommit range = {
+		.reservation = r,
+		.offset = offset,
+		.length = length,
+	};
+
+	operate_owned(&range, 1, op);
+	return range.done;
+}
+
+bool tract__backend_trap(const struct reservation *r, size_t offset,
+			 size_t length)
+{
+	return operate_one(r, offset, length, TRACT_OP_GUARD);
+}
+
+bool tract__backend_untrap(const struct reservation *r, size_t offset,
+			   size_t length)
+{
+	return operate_one(r, offset, length, TRACT_OP_UNGUARD);
 }
 
 static int call_purge_map(struct tract_purge_map *arg)

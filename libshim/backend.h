@@ -30,16 +30,20 @@ struct decommit {
 /* Most ranges in one call of tract__backend_decommit(). */
 #define DECOMMIT_BATCH 64
 
+/* There may be huge pages. */
+#define RESERVE_HUGE 1u
+/*
+ * Guards are to split nothing: where the module has trapped reservations it is one
+ * of these, and has no huge pages.
+ */
+#define RESERVE_TRAPPED 2u
+
 /*
  * Reserves @length bytes, a multiple of 2 MiB, aligned to 2 MiB, in one VMA, all
- * zero.  Without @huge, no huge pages.  -ENOMEM.
+ * zero; @flags are those above.  -ENOMEM.
  */
-int tract__backend_reserve(struct reservation *r, size_t length, bool huge);
-/*
- * The same without huge pages, and trapped where the module has that: guards and
- * what is discarded are states of pages, and split nothing.
- */
-int tract__backend_reserve_trapped(struct reservation *r, size_t length);
+int tract__backend_reserve(struct reservation *r, size_t length,
+			   unsigned int flags);
 /*
  * Maps @length bytes, a multiple of the page size, read-write, every one within
  * @reach of @near, in the nearest place that is free.  The address, or
@@ -48,11 +52,11 @@ int tract__backend_reserve_trapped(struct reservation *r, size_t length);
 long tract__backend_map_near(uintptr_t near, size_t reach, size_t length);
 /* Gives a reservation back, all of it. */
 void tract__backend_release(struct reservation *r);
-/* Stops at the first range that can be decommitted in no way. */
+/*
+ * The ranges remain usable, those of trapped reservations too.  Stops at the first
+ * that can be decommitted in no way.
+ */
 void tract__backend_decommit(struct decommit *ranges, unsigned int count);
-
-/* The same for trapped ones, whose pages remain usable. */
-void tract__backend_discard(struct decommit *ranges, unsigned int count);
 
 /* Was it made by this process, not by one that it was forked from? */
 bool tract__backend_is_owned(const struct reservation *r);
@@ -61,6 +65,14 @@ bool tract__backend_is_owned(const struct reservation *r);
  * that cannot be set: -ENOMEM where it takes mappings and the map is full.
  */
 int tract__backend_guard(struct decommit *ranges, unsigned int count);
+/*
+ * Sets a guard in a trapped reservation of this process, or takes one away.  False,
+ * and all is as it was, where it is none or the module refuses.
+ */
+bool tract__backend_trap(const struct reservation *r, size_t offset,
+			 size_t length);
+bool tract__backend_untrap(const struct reservation *r, size_t offset,
+			   size_t length);
 
 /*
  * Has the module keep the purge map of a reservation: @length bytes from @map

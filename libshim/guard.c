@@ -3,8 +3,8 @@
 
 #include <errno.h>
 
-#include "arena.h"
 #include "large.h"
+#include "region.h"
 #include "sys.h"
 
 static uint32_t mapped;
@@ -15,37 +15,99 @@ static char *place(const struct span *span)
 	return span->base + tract__large_usable(span);
 }
 
-static bool set_mapped(char *at)
+static const struct reservation *reservation_of(const struct span *span)
+{
+	return &region_of(span)->reservation;
+}
+
+static size_t offset_of(const struct span *span)
+{
+	return (size_t)(place(span) - reservation_of(span)->base);
+}
+
+static void unsplit(void)
+{
+	__atomic_fetch_sub(&mapped, 1, __ATOMIC_RELAXED);
+}
+
+/* One page more that splits the map. */
+static bool may_split(void)
 {
 	if (__atomic_add_fetch(&mapped, 1, __ATOMIC_RELAXED) <=
-		    GUARDS_MAPPED_MAX &&
-	    !tract__sys_forbid(at, PAGE))
+	    GUARDS_MAPPED_MAX)
 		return true;
-	__atomic_fetch_sub(&mapped, 1, __ATOMIC_RELAXED);
+	unsplit();
+	return false;
+}
+
+static bool set_mapped(char *at)
+{
+	if (!may_split())
+		return false;
+	if (!tract__sys_forbid(at, PAGE))
+		return true;
+	unsplit();
+	return false;
+}
+
+/* A child has no operations on what it inherited. */
+static bool replace(char *at)
+{
+	if (!may_split())
+		return false;
+	if (tract__sys_map_over((uintptr_t)at, PAGE) == (long)at)
+		return true;
+	unsplit();
+	return false;
+}
+
+static enum guard_state set(const struct span *span)
+{
+	const struct reservation *reservation = reservation_of(span);
+	int ret;
+
+	if (reservation->id)
+		return tract__backend_trap(reservation, offset_of(span), PAGE) ?
+			       GUARD_TRAPPED :
+			       GUARD_NONE;
+	ret = tract__sys_guard(place(span), PAGE);
+	if (ret == -EINVAL && set_mapped(place(span)))
+		return GUARD_MAPPED;
+	return ret ? GUARD_NONE : GUARD_MARKER;
+}
+
+static bool clear(const struct span *span)
+{
+	const struct reservation *reservation = reservation_of(span);
+
+	switch ((enum guard_state)span->state) {
+	case GUARD_NONE:
+		return true;
+	case GUARD_TRAPPED:
+		return tract__backend_untrap(reservation, offset_of(span),
+					     PAGE) ||
+		       (!tract__backend_is_owned(reservation) &&
+			replace(place(span)));
+	case GUARD_MARKER:
+		return !tract__sys_unguard(place(span), PAGE);
+	case GUARD_MAPPED:
+		if (tract__sys_allow(place(span), PAGE))
+			return false;
+		unsplit();
+		return true;
+	}
 	return false;
 }
 
 void tract__guard_set(struct span *span)
 {
-	int ret = tract__sys_guard(place(span), PAGE);
-
-	if (!ret)
-		write_once(&span->state, GUARD_MARKER);
-	else if (ret == -EINVAL && tract__arena_may_split(span) &&
-		 set_mapped(place(span)))
-		write_once(&span->state, GUARD_MAPPED);
+	write_once(&span->state, (uint8_t)set(span));
 }
 
 bool tract__guard_clear(struct span *span)
 {
-	if (span->state == GUARD_MARKER &&
-	    tract__sys_unguard(place(span), PAGE))
+	if (!clear(span))
 		return false;
-	if (span->state == GUARD_MAPPED) {
-		if (tract__sys_allow(place(span), PAGE))
-			return false;
-		__atomic_fetch_sub(&mapped, 1, __ATOMIC_RELAXED);
-	}
 	write_once(&span->state, GUARD_NONE);
 	return true;
 }

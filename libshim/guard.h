@@ -3,12 +3,15 @@
  * The guard of a large block in hardened mode: the page behind its last faults
  * when touched.  The header of the block says what guard it has.
  *
- * A guard must be gone before its page is anybody else's.  It is a marker in the
- * page table where the kernel and the mapping allow it (Linux 6.13; not where
- * memory is locked, nor in a reservation of the module), and else a page without
- * access, which splits the map: of these there are at most GUARDS_MAPPED_MAX, two
- * mappings each, and blocks beyond go without.  So do all in reservations of the
- * module, whose mappings the kernel would not merge again.
+ * A guard must be gone before its page is anybody else's.  In a reservation of the
+ * module it is a state of the page.  Else it is a marker in the page table where the
+ * kernel and the mapping allow it (Linux 6.13; not where memory is locked), and if
+ * not, a page without access, which splits the map: of these there are at most
+ * GUARDS_MAPPED_MAX, two mappings each, and blocks beyond go without.
+ *
+ * In a forked child blocks that lie in its parent's reservations get no guards, as
+ * the kernel would not merge those mappings again.  A guard inherited there cannot be
+ * taken away: another page is mapped in its place, one of those that split the map.
  */
 #ifndef TRACT_GUARD_H
 #define TRACT_GUARD_H
@@ -20,6 +23,7 @@
 /* In span.state of a large block. */
 enum guard_state {
 	GUARD_NONE,
+	GUARD_TRAPPED,
 	GUARD_MARKER,
 	GUARD_MAPPED,
 };

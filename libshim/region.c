@@ -98,7 +98,7 @@ static size_t wish(void)
 
 /* Address space for @units or more, as much as can be had with decency. */
 static int reserve(struct reservation *reservation, size_t units, size_t wanted,
-		   bool huge)
+		   unsigned int flags)
 {
 	size_t needed = align_up(units * UNIT_SIZE, REGION_ALIGN);
 
@@ -110,7 +110,7 @@ static int reserve(struct reservation *reservation, size_t units, size_t wanted,
 	for (int tries = 0;; tries++) {
 		if (wanted < needed || tries == 3)
 			wanted = needed;
-		if (!tract__backend_reserve(reservation, wanted, huge))
+		if (!tract__backend_reserve(reservation, wanted, flags))
 			return 0;
 		if (wanted == needed)
 			return -ENOMEM;
@@ -187,6 +187,7 @@ int tract__region_add(enum pool pool, size_t units)
 {
 	size_t wished = wish();
 	bool huge = tract__arena.region_count > 0;
+	bool guarded = pool == POOL_HEAP && tract__options.hardened;
 	struct reservation reservation;
 	struct region *region;
 
@@ -194,7 +195,9 @@ int tract__region_add(enum pool pool, size_t units)
 	 * The first goes without huge pages: a small program should not pay
 	 * 2 MiB for its first block.
 	 */
-	if (reserve(&reservation, units, wished, huge))
+	if (reserve(&reservation, units, wished,
+		    (huge ? RESERVE_HUGE : 0) |
+			    (guarded ? RESERVE_TRAPPED : 0)))
 		return -ENOMEM;
 	units = reservation.length / UNIT_SIZE;
 	if (tract__meta_reserve(units * (sizeof(struct span) + META_PER_UNIT) +

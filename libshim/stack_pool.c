@@ -137,7 +137,8 @@ static int add_region(struct tract_stack_pool *pool)
 	length = align_up(length, ALIGN);
 	if (length < slot_size(pool))
 		length = align_up(slot_size(pool), ALIGN);
-	ret = tract__backend_reserve_trapped(&region->reservation, length);
+	ret = tract__backend_reserve(&region->reservation, length,
+				     RESERVE_TRAPPED);
 	if (ret)
 		return ret;
 	region->count = length / slot_size(pool);
@@ -230,7 +231,7 @@ static void clean(struct tract_stack_pool *pool, size_t count)
 			.length = pool->size,
 		};
 	}
-	tract__backend_discard(ranges, n);
+	tract__backend_decommit(ranges, n);
 	for (unsigned int i = 0; i < n; i++) {
 		/* What could not be dropped waits for its next turn. */
 		if (ranges[i].done) {

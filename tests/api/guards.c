@@ -1,27 +1,26 @@
 // SPDX-License-Identifier: MIT
 /*
  * TRACT_OPTIONS=hardened=1: the page behind a large block faults, wherever the
- * block ends; no guard is left behind in memory that is used again; and where the
- * kernel has no markers for them, their number is bounded.
+ * block ends; no guard is left behind in memory that is used again, by a child
+ * neither; and where they split the map their number is bounded.
  */
 #include "hardened.h"
 #include "refuse.h"
 
 #include <malloc.h>
 #include <setjmp.h>
+#include <sys/wait.h>
 
 /* As in libshim/guard.h; each splits the map in two more. */
 #define MAPPED_MAX 4096
 #define MANY 6000
+#define BLOCKS 100
 
 static void *(*volatile do_malloc)(size_t) = malloc;
 static void *(*volatile do_realloc)(void *, size_t) = realloc;
 static void *(*volatile do_calloc)(size_t, size_t) = calloc;
 static void *(*volatile do_memalign)(size_t, size_t) = memalign;
 static void (*volatile do_free)(void *) = free;
-
-/* Not in reservations of the module. */
-static bool guards;
 
 static sigjmp_buf back;
 static void *volatile fault_address;
@@ -53,8 +52,6 @@ static bool is_guarded(char *p)
 
 static void test_blocks(void)
 {
-	if (!guards)
-		return;
 	static const size_t sizes[] = { 32769,	 40000,		61440,
 					61441,	 65536,		100000,
 					1 << 20, (1 << 20) + 1, 5000000,
@@ -91,7 +88,7 @@ static void test_resizing(uint64_t *state)
 			wrong += p[k] != 7;
 		memset(p, 7, n);
 		size = n;
-		bare += guards && !is_guarded(p);
+		bare += !is_guarded(p);
 		p[size - 1] = 7;
 	}
 	do_free(p);
@@ -100,24 +97,69 @@ static void test_resizing(uint64_t *state)
 }
 
 /* All of every block is written: a guard left behind would be met. */
-static void test_reuse(uint64_t *state)
+static size_t churn(char *p[BLOCKS], int rounds, uint64_t *state)
 {
-	static char *p[100];
 	size_t bad = 0, i;
 
-	for (int round = 0; round < 5000; round++) {
-		i = tap_random(state) % 100;
+	for (int round = 0; round < rounds; round++) {
+		i = tap_random(state) % BLOCKS;
 		do_free(p[i]);
 		p[i] = do_malloc(1 + tap_random(state) % 500000);
 		for (size_t k = 0; k < malloc_usable_size(p[i]); k += 4096)
 			bad += faults(p[i] + k);
 	}
-	for (i = 0; i < 100; i++)
+	for (i = 0; i < BLOCKS; i++) {
 		do_free(p[i]);
+		p[i] = NULL;
+	}
+	return bad;
+}
+
+static void test_reuse(uint64_t *state)
+{
+	static char *p[BLOCKS];
+	size_t bad = churn(p, 5000, state);
+
 	tap_ok(!bad, "memory used again: %zu pages fault", bad);
 }
 
-static void test_many(bool markers)
+static size_t count_guarded(char *const p[BLOCKS])
+{
+	size_t n = 0;
+
+	for (int i = 0; i < BLOCKS; i++)
+		n += is_guarded(p[i]);
+	return n;
+}
+
+/* A child has the guards, uses their memory again, and takes none from its parent. */
+static void test_inherited(uint64_t *state)
+{
+	static char *p[BLOCKS];
+	int status = -1;
+	size_t kept;
+	pid_t child;
+
+	for (int i = 0; i < BLOCKS; i++)
+		p[i] = do_malloc(40000 + tap_random(state) % 500000);
+	child = fork();
+	if (!child) {
+		if (count_guarded(p) != BLOCKS)
+			_exit(1);
+		_exit(churn(p, 2000, state) ? 2 : 0);
+	}
+	waitpid(child, &status, 0);
+	kept = count_guarded(p);
+	for (int i = 0; i < BLOCKS; i++)
+		do_free(p[i]);
+	tap_ok(WIFEXITED(status) && WEXITSTATUS(status) != 1,
+	       "a child has the guards of its parent's blocks");
+	tap_ok(status == 0, "in memory that it uses again no page faults");
+	tap_ok(kept == BLOCKS, "its parent keeps %zu of %d", kept, BLOCKS);
+}
+
+/* @splitting: each costs mappings. */
+static void test_many(bool splitting)
 {
 	static char *p[MANY];
 	long before, full, after;
@@ -130,7 +172,7 @@ static void test_many(bool markers)
 		for (int i = 0; i < MANY; i++)
 			p[i] = do_malloc(40000);
 		for (int i = 0; i < MANY; i++)
-			guarded += guards && is_guarded(p[i]);
+			guarded += is_guarded(p[i]);
 		full = process_vmas();
 		for (int i = 0; i < MANY; i++)
 			do_free(p[i]);
@@ -138,11 +180,9 @@ static void test_many(bool markers)
 	after = process_vmas();
 	tap_note("%d of %d have a guard; %ld mappings, with them %ld, then %ld",
 		 guarded, MANY, before, full, after);
-	tap_ok(guarded == (!guards ? 0 :
-			   markers ? MANY :
-				     MAPPED_MAX),
+	tap_ok(guarded == (splitting ? MAPPED_MAX : MANY),
 	       "%d of %d blocks have a guard, twice", guarded, MANY);
-	tap_ok(full - before < (markers || !guards ? 20 : 2 * MAPPED_MAX + 20),
+	tap_ok(full - before < (splitting ? 2 * MAPPED_MAX + 20 : 20),
 	       "%ld mappings more", full - before);
 	tap_ok(after - before < 20, "%ld are left", after - before);
 }
@@ -171,7 +211,7 @@ int main(int argc, char **argv)
 				    .sa_flags = SA_SIGINFO };
 	bool again = getenv("TRACT_TEST_NO_MARKERS");
 	uint64_t state;
-	bool markers;
+	bool trapped, markers;
 
 	if (again && !refuse_guards())
 		tap_skip_all("no seccomp filters");
@@ -179,8 +219,8 @@ int main(int argc, char **argv)
 	state = tap_seed;
 	sigaction(SIGSEGV, &action, NULL);
 	free(do_malloc(1)); /* now the library has its memory */
-	guards = strcmp(backend(), "module") != 0;
-	markers = guards && has_markers();
+	trapped = !strcmp(backend(), "module");
+	markers = !trapped && has_markers();
 	/* The plan is that of the last run. */
 	tap_count = (int)tap_env("TRACT_TEST_COUNT", 0);
 	tap_failures = (int)tap_env("TRACT_TEST_FAILURES", 0);
@@ -188,7 +228,8 @@ int main(int argc, char **argv)
 	test_blocks();
 	test_resizing(&state);
 	test_reuse(&state);
-	test_many(markers);
+	test_inherited(&state);
+	test_many(!trapped && !markers);
 	if (markers) {
 		char text[16];
 
