@@ -349,8 +349,8 @@ enum tract_scope {
  * @out_reservations: reservations that exist
  * @out_reserved_bytes: their lengths
  * @out_populated_bytes: bytes that POPULATE was carried out on, a running total
- * @out_decommitted_bytes: bytes that DECOMMIT was carried out on, likewise,
- *	whether or not there was a page behind each
+ * @out_decommitted_bytes: bytes that DECOMMIT or DISCARD was carried out on,
+ *	likewise, whether or not there was a page behind each
  * @out_operations: operations of batches carried out, a running total
  * @out_refused_zaps: DECOMMIT operations refused because a forked child maps
  *	the reservation, a running total
