@@ -30,7 +30,7 @@ static void unsplit(void)
 	__atomic_fetch_sub(&mapped, 1, __ATOMIC_RELAXED);
 }
 
-/* One page more that splits the map. */
+/* One page more that splits the map, until it turns out not to. */
 static bool may_split(void)
 {
 	if (__atomic_add_fetch(&mapped, 1, __ATOMIC_RELAXED) <=
@@ -40,25 +40,23 @@ static bool may_split(void)
 	return false;
 }
 
+static bool split(bool done)
+{
+	if (!done)
+		unsplit();
+	return done;
+}
+
 static bool set_mapped(char *at)
 {
-	if (!may_split())
-		return false;
-	if (!tract__sys_forbid(at, PAGE))
-		return true;
-	unsplit();
-	return false;
+	return may_split() && split(!tract__sys_forbid(at, PAGE));
 }
 
 /* A child has no operations on what it inherited. */
 static bool replace(char *at)
 {
-	if (!may_split())
-		return false;
-	if (tract__sys_map_over((uintptr_t)at, PAGE) == (long)at)
-		return true;
-	unsplit();
-	return false;
+	return may_split() &&
+	       split(tract__sys_map_over((uintptr_t)at, PAGE) == (long)at);
 }
 
 static enum guard_state set(const struct span *span)
