@@ -20,8 +20,13 @@ def machine(report):
             f"Linux {m['kernel']}, {m['distribution']}; transparent huge pages "
             f"\"{m['huge_pages']}\"; tract {m['commit']}, gcc {m['compiler']}, "
             f"{'with' if m['module'] else 'without'} its module. {versions}. Each "
-            f"program ran {report['runs']} times under each allocator, in turn; the "
-            "figures are medians, in brackets the ratio to the best of the row.")
+            "program ran under each allocator in turn, until the machine had been "
+            f"quiet in {report['runs']} of its runs, or {report['most']} times: a "
+            "probe (`tests/bench/hostspeed`) does the same few microseconds of "
+            "arithmetic on every processor each 10 ms, and tells when a virtual "
+            f"machine has but a part of its core. Times are medians of the "
+            f"{report['runs']} runs that the probe found quietest, memory of all; in "
+            "brackets the ratio to the best of the row.")
 
 
 def acceptance(figures):

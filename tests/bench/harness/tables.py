@@ -4,6 +4,8 @@
 import math
 import statistics
 
+from harness import host
+
 # Key of a result, title, unit, divisor, digits.
 METRICS = [
     ("cpu", "CPU time", "s", 1, 3),
@@ -11,9 +13,20 @@ METRICS = [
     ("peak_rss", "Peak RSS", "MiB", 1024, 1),
     ("final_rss", "Final RSS, a second after the work", "MiB", 1024, 1),
 ]
+TIMES = ("cpu", "wall")
 OURS = "tract"
 # Of the geometric mean, and of each row; of no interest: None.
 BOUNDS = {"cpu": (1.05, 1.25), "wall": (1.05, 1.25), "peak_rss": (1.20, None)}
+
+
+def counted(report, runs, key):
+    """Those whose figure counts: of times, the ones in which the host was quietest.
+
+    What the host did is told by a probe beside the program, not by the program.
+    """
+    if key not in TIMES:
+        return [r for r in runs if key in r]
+    return sorted(runs, key=lambda r: r.get("probe") or math.inf)[:report["runs"]]
 
 
 def medians(report, key, names=None, rows=None):
@@ -23,8 +36,8 @@ def medians(report, key, names=None, rows=None):
         table[row] = {}
         for name in names or report["allocators"]:
             runs = by_name.get(name, [])
-            values = [r.get(key) for r in runs]
-            if values and None not in values:
+            values = [r.get(key) for r in counted(report, runs, key)]
+            if values and None not in values and not any("failed" in r for r in runs):
                 table[row][name] = statistics.median(values)
     return table
 
@@ -47,7 +60,7 @@ def geometric(ratio, names):
 def runs(report):
     """How often each program ran, and what that makes of the figures."""
     n = report["runs"]
-    return "one run of each" if n == 1 else f"medians of {n} runs"
+    return "one run of each" if n == 1 else f"medians of the {n} quietest runs"
 
 
 def complaints(report):
@@ -133,19 +146,36 @@ def bounds(report):
     return lines
 
 
+def factors(runs_of):
+    """How far the CPU times of a program and an allocator lie apart."""
+    spans = []
+    for runs in runs_of:
+        values = [r["cpu"] for r in runs if r.get("cpu")]
+        if len(values) > 1:
+            spans.append(max(values) / min(values))
+    if not spans:
+        return "none"
+    return f"{statistics.median(spans):.2f} in the median, {max(spans):.2f} at most"
+
+
 def spread(report):
-    """A median hides how far the runs lay apart; say it once."""
-    factors = []
-    for by_name in report["results"].values():
-        for runs in by_name.values():
-            values = [r["cpu"] for r in runs if r.get("cpu")]
-            if len(values) > 1:
-                factors.append(max(values) / min(values))
-    if not factors:
-        return []
-    return ["CPU time of one pair of program and allocator varied between runs by "
-            f"a factor of {statistics.median(factors):.2f} in the median, "
-            f"{max(factors):.2f} at most."]
+    """A median hides how far the runs lay apart, and how quiet it was: say it once."""
+    every = [runs for by_name in report["results"].values()
+             for name, runs in by_name.items() if name in report["allocators"]]
+    used = [counted(report, runs, "cpu") for runs in every]
+    lines = ["CPU time of one pair of program and allocator varied by a factor of "
+             f"{factors(used)}, between the runs that count; between all, of "
+             f"{factors(every)}."]
+    shortest = report.get("probe")
+    probes = [r["probe"] / shortest for runs in used for r in runs if r.get("probe")]
+    if probes:
+        loud = sum(p > host.QUIET for p in probes)
+        lines.append(f"{sum(map(len, every))} runs, of which {sum(map(len, used))} "
+                     "count; beside these the probe took "
+                     f"{statistics.median(probes):.2f} times its shortest in the "
+                     f"median, {max(probes):.2f} at most, and in {loud} of them more "
+                     f"than the {host.QUIET} that pass for quiet.")
+    return [" ".join(lines)]
 
 
 def start_up(report):
@@ -172,7 +202,10 @@ def variants(report):
     names = [OURS, *report.get("variants", [])]
     for name in names[1:]:
         for key, title, *_ in METRICS[:3:2]:
-            table = medians(report, key, [OURS, name])
+            # Others run only as often as was asked: held against those rounds.
+            rounds = {row: {n: runs[:report["runs"]] for n, runs in by_name.items()}
+                      for row, by_name in report["results"].items()}
+            table = medians(report, key, [OURS, name], rounds)
             both = {row: cells for row, cells in table.items() if len(cells) == 2}
             if not both:
                 continue
