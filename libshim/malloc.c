@@ -264,7 +264,30 @@ void *tract__memalign(size_t align, size_t size)
 			    false, &zero_from);
 }
 
-size_t tract__usable_size(const void *p)
+/*
+ * The size of a small block of the caller's own, by the arithmetic of free(); 0: it
+ * is another's, or large, or none.
+ */
+static inline size_t own_small_size(const void *p)
+{
+	const struct heap *heap = tract__thread_heap;
+	uintptr_t offset = (uintptr_t)p - heap->region_base;
+	const struct span *span;
+	uint64_t index;
+
+	if (unlikely(offset >= heap->region_length))
+		return 0;
+	span = heap->region_spans + offset / UNIT_SIZE;
+	if (unlikely(!heap_owns(heap, span)))
+		return 0;
+	index = span_index(span, p);
+	if (unlikely(index >= span->block_count || span_is_freed(span, index) ||
+		     heap_has_deferred(heap, p)))
+		return 0;
+	return span->block_size;
+}
+
+static noinline size_t usable_any(const void *p)
 {
 	struct span *span = pagemap_find(p);
 
@@ -273,6 +296,14 @@ size_t tract__usable_size(const void *p)
 	if (large_is_block(span, p))
 		return tract__large_usable(span);
 	return 0;
+}
+
+/* Programs that count what they hold ask at each malloc() and free(). */
+size_t tract__usable_size(const void *p)
+{
+	size_t usable = own_small_size(p);
+
+	return likely(usable) ? usable : usable_any(p);
 }
 
 /* @usable and @size may be anything; the smaller is copied. */
@@ -314,7 +345,7 @@ static noinline void *realloc_any(void *p, size_t size)
 		return NULL;
 	}
 	span = pagemap_find(p);
-	usable = tract__usable_size(p);
+	usable = usable_any(p);
 	if (unlikely(!usable))
 		tract__report_corruption("invalid realloc", p);
 	if (span->kind == SPAN_SMALL)
@@ -326,21 +357,11 @@ static noinline void *realloc_any(void *p, size_t size)
 
 void *tract__realloc(void *p, size_t size)
 {
-	struct heap *heap = tract__thread_heap;
-	uintptr_t offset = (uintptr_t)p - heap->region_base;
-	struct span *span;
-	uint64_t index;
+	size_t usable = own_small_size(p);
 
-	if (unlikely(offset >= heap->region_length || !size))
+	if (unlikely(!usable || !size))
 		return realloc_any(p, size);
-	span = heap->region_spans + offset / UNIT_SIZE;
-	if (unlikely(!heap_owns(heap, span)))
-		return realloc_any(p, size);
-	index = span_index(span, p);
-	if (unlikely(index >= span->block_count || span_is_freed(span, index) ||
-		     heap_has_deferred(heap, p)))
-		return realloc_any(p, size);
-	return realloc_small(p, span->block_size, size);
+	return realloc_small(p, usable, size);
 }
 
 bool tract__trim(void)

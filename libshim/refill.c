@@ -134,13 +134,15 @@ static void *take_anew(struct heap *heap, struct bin *bin)
 	return begin_round(bin) ? bin_pop(bin) : NULL;
 }
 
+/*
+ * A heap's thread has looked through its current span already, without the lock:
+ * there may be remote frees since.  The orphans' thread has not.
+ */
 static void *take_from_current(struct heap *heap, struct bin *bin)
 {
-	void *p = tract__refill_take(heap, bin);
-
-	if (p || !bin->span)
-		return p;
-	tract__span_collect(bin->span);
+	if (!bin->span ||
+	    (!tract__span_collect(bin->span) && heap != &tract__orphans))
+		return NULL;
 	return take_anew(heap, bin);
 }
 
