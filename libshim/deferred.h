@@ -11,7 +11,8 @@
  * The checks are made at once; what waits is the bit and the count.  A thread carries
  * out what it has deferred before it looks at bits; others that look at bits look for
  * the block here.  If another one frees it in the same moment, its remote bit says so
- * when the free is carried out.  The free that ends a countdown is not deferred, and
+ * when the free is carried out, or the block taken again without that: a malloc() of
+ * more than 1 KiB that follows a free of its class is both at once.  The free that ends a countdown is not deferred, and
  * each slow path begins with carrying out; so spans change their state and go without
  * delay.  What a sleeping thread can hold by it is one span, all else of which others
  * have freed.
@@ -25,13 +26,13 @@
 /* Written by the thread alone. */
 struct deferred {
 	/* The others look at this: it is freed as long as it stands here. */
-	const void *block; /* NULL: nothing is deferred */
+	void *block; /* NULL: nothing is deferred */
 	struct tally *tally;
 	struct block_bits *at; /* the word */
 	uint64_t bit;
 };
 
-static inline void deferred_set(struct deferred *deferred, const void *block,
+static inline void deferred_set(struct deferred *deferred, void *block,
 				struct tally *tally, struct block_bits *at,
 				uint64_t bit)
 {

@@ -111,11 +111,32 @@ noinline void *tract__malloc_slow(size_t size)
 	return ready_take(ready, bits, ready_block(ready, bits));
 }
 
+/*
+ * The block that the thread freed last, if it is one of the class: its free is called
+ * off, and the block is in the cache.  Else NULL.
+ */
+static inline void *take_deferred(struct heap *heap, unsigned int class)
+{
+	const struct deferred *deferred = &heap->deferred;
+	void *p = deferred->block;
+
+	if (!p || pagemap_find(p)->class != class)
+		return NULL;
+	if (caught(any_set(&deferred->at->remote, deferred->bit)))
+		tract__free_deferred_twice(heap);
+	heap_defer_nothing(heap);
+	return p;
+}
+
 static inline void *malloc_from_bin(unsigned int class)
 {
-	struct bin *bin = &tract__thread_heap->bins[class];
+	struct heap *heap = tract__thread_heap;
+	struct bin *bin = &heap->bins[class];
 	uint64_t word = read_once(bin->word);
+	void *p = take_deferred(heap, class);
 
+	if (p)
+		return p;
 	if (unlikely(!word))
 		return malloc_slow_class(class);
 	return bin_take(bin, word);

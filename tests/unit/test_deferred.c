@@ -12,6 +12,7 @@
 #include "suite.h"
 
 #define SIZE 1000 /* of a class with 64 blocks a span */
+#define BEYOND 2000 /* of one that malloc() has nothing ready of */
 
 static void *elsewhere(void *(*run)(void *), void *arg)
 {
@@ -21,6 +22,12 @@ static void *elsewhere(void *(*run)(void *), void *arg)
 	ck_assert(!pthread_create(&thread, NULL, run, arg));
 	ck_assert(!pthread_join(thread, &result));
 	return result;
+}
+
+static void *free_it(void *p)
+{
+	tract__free(p);
+	return NULL;
 }
 
 static size_t live_of(const void *p)
@@ -42,18 +49,23 @@ static bool is_deferred(const void *p)
 }
 
 /* A block of which the free is deferred; not that with which the pace is found. */
-static void *deferred_block(void)
+static void *deferred_of(size_t size)
 {
 	void *p;
 
 	for (int i = 0; i < 100; i++) {
-		p = tract__malloc(SIZE);
+		p = tract__malloc(size);
 		tract__free(p);
 		if (is_deferred(p))
 			return p;
 	}
 	ck_abort_msg("no free is deferred");
 	return NULL;
+}
+
+static void *deferred_block(void)
+{
+	return deferred_of(SIZE);
 }
 
 START_TEST(it_counts_as_free_for_all_threads)
@@ -79,6 +91,64 @@ START_TEST(it_is_made_by_what_comes_next)
 	q = deferred_block();
 	tract__trim();
 	ck_assert(!is_deferred(q));
+}
+END_TEST
+
+/* The block, not its neighbour, and allocated for everybody who looks. */
+START_TEST(it_is_called_off_by_a_malloc_of_its_class)
+{
+	void *keep = tract__malloc(BEYOND), *other = tract__malloc(BEYOND * 2);
+	void *p, *another;
+	size_t live = live_of(keep);
+
+	p = deferred_of(BEYOND);
+	another = tract__malloc(BEYOND * 2);
+	ck_assert(is_deferred(p));
+	ck_assert_ptr_eq(tract__malloc(BEYOND), p);
+	ck_assert(!is_deferred(p));
+	ck_assert_uint_eq(live_of(keep), live + 1);
+	ck_assert_uint_eq((size_t)elsewhere(live_there, keep), live + 1);
+	ck_assert_uint_ge(tract__usable_size(p), BEYOND);
+	ck_assert_ptr_ne(tract__malloc(BEYOND), p);
+	tract__free(p);
+	ck_assert_uint_eq(live_of(keep), live + 1);
+	tract__free(keep);
+	tract__free(other);
+	tract__free(another);
+}
+END_TEST
+
+/* Twice by its own thread, and by another while its owner takes it. */
+static void check_taken_twice(bool crossing)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (!pid) {
+		struct deferred *deferred = &tract__thread_heap->deferred;
+		void *p = deferred_of(BEYOND);
+
+		close(STDERR_FILENO);
+		if (crossing) {
+			deferred->block = NULL;
+			elsewhere(free_it, p);
+			deferred->block = p;
+			tract__malloc(BEYOND);
+		} else {
+			tract__malloc(BEYOND);
+			tract__free(p);
+			tract__free(p);
+		}
+		_exit(0);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+}
+
+START_TEST(what_is_called_off_is_checked)
+{
+	check_taken_twice(false);
+	check_taken_twice(true);
 }
 END_TEST
 
@@ -230,12 +300,6 @@ START_TEST(a_forked_child_frees_nothing_in_the_span_of_another)
 }
 END_TEST
 
-static void *free_it(void *p)
-{
-	tract__free(p);
-	return NULL;
-}
-
 /* @made: has the owner made its free before, or does it after? */
 static void check_twice(bool made, bool more)
 {
@@ -299,11 +363,11 @@ START_TEST(a_free_that_crosses_it_is_caught)
 
 	if (!pid) {
 		struct deferred *deferred = &tract__thread_heap->deferred;
-		const void *p = deferred_block();
+		void *p = deferred_block();
 
 		close(STDERR_FILENO);
 		deferred->block = NULL;
-		elsewhere(free_it, (void *)p);
+		elsewhere(free_it, p);
 		deferred->block = p;
 		tract__free(tract__malloc(SIZE));
 		_exit(0);
@@ -315,6 +379,8 @@ END_TEST
 
 SUITE_MAIN("deferred", it_counts_as_free_for_all_threads,
 	   it_is_made_by_what_comes_next,
+	   it_is_called_off_by_a_malloc_of_its_class,
+	   what_is_called_off_is_checked,
 	   the_last_block_of_a_span_takes_it_along,
 	   a_span_that_others_emptied_goes_when_its_owner_comes_by,
 	   a_forked_child_has_it_made_for_threads_it_lacks,
