@@ -6,8 +6,9 @@ import math
 import subprocess
 import time
 
-# A run was quiet if the probe took at most so many times its shortest: where a
-# shared core has half the speed, a seventh of the time was shared.
+# A run was quiet if the probe took at most so many times what it took beside the
+# quietest of all: where a shared core has half the speed, a seventh of the time was
+# shared.  (Not its shortest sample: now and then one says half of what it can be.)
 QUIET = 1.1
 
 
@@ -28,7 +29,7 @@ class Host:
 
     def __init__(self, program):
         self.program, self.process = program, None
-        self.shortest, self.begin, self.ticks = math.inf, 0, {}
+        self.least, self.begin, self.ticks = math.inf, 0, {}
 
     def __enter__(self):
         self.process = subprocess.Popen([self.program], text=True,
@@ -65,12 +66,15 @@ class Host:
                     if self.begin <= at <= self.begin + seconds and took]
             if not logs:
                 continue
-            self.shortest = min(self.shortest, round(math.exp(min(logs))))
             worked = after[processor] - self.ticks[processor]
             mean += worked * sum(logs) / len(logs)
             weight += worked
-        return math.exp(mean / weight) if weight else None
+        if not weight:
+            return None
+        probe = math.exp(mean / weight)
+        self.least = min(self.least, probe)
+        return probe
 
     def quiet(self, probe):
         """Was a run undisturbed?  What was too short to tell is not."""
-        return probe is not None and probe <= QUIET * self.shortest
+        return probe is not None and probe <= QUIET * self.least

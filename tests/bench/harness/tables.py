@@ -166,15 +166,17 @@ def spread(report):
     lines = ["CPU time of one pair of program and allocator varied by a factor of "
              f"{factors(used)}, between the runs that count; between all, of "
              f"{factors(every)}."]
-    shortest = report.get("probe")
-    probes = [r["probe"] / shortest for runs in used for r in runs if r.get("probe")]
-    if probes:
+    least = min((r["probe"] for runs in every for r in runs if r.get("probe")),
+                default=0)
+    if least:
+        probes = [r["probe"] / least for runs in used for r in runs if r.get("probe")]
         loud = sum(p > host.QUIET for p in probes)
         lines.append(f"{sum(map(len, every))} runs, of which {sum(map(len, used))} "
                      "count; beside these the probe took "
-                     f"{statistics.median(probes):.2f} times its shortest in the "
-                     f"median, {max(probes):.2f} at most, and in {loud} of them more "
-                     f"than the {host.QUIET} that pass for quiet.")
+                     f"{statistics.median(probes):.2f} times as long as beside the "
+                     f"quietest of all in the median, {max(probes):.2f} at most, and "
+                     f"in {loud} of them more than the {host.QUIET} that pass for "
+                     "quiet.")
     return [" ".join(lines)]
 
 
