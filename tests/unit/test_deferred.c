@@ -11,7 +11,7 @@
 #include "stats.h"
 #include "suite.h"
 
-#define SIZE 1000 /* of a class with 64 blocks a span */
+#define SIZE 1000   /* of a class with 64 blocks a span */
 #define BEYOND 2000 /* of one that malloc() has nothing ready of */
 
 static void *elsewhere(void *(*run)(void *), void *arg)

@@ -27,9 +27,10 @@ def busy():
 class Host:
     """Watches from its first to its last use, in a with statement."""
 
-    def __init__(self, program):
+    def __init__(self, program, earlier=()):
         self.program, self.process = program, None
-        self.least, self.begin, self.ticks = math.inf, 0, {}
+        self.least = min(earlier, default=math.inf)
+        self.begin, self.ticks = 0, {}
 
     def __enter__(self):
         self.process = subprocess.Popen([self.program], text=True,

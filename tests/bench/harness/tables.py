@@ -158,6 +158,12 @@ def factors(runs_of):
     return f"{statistics.median(spans):.2f} in the median, {max(spans):.2f} at most"
 
 
+def probes(report):
+    """What the probe took beside each run."""
+    return [r["probe"] for by_name in report["results"].values()
+            for runs in by_name.values() for r in runs if r.get("probe")]
+
+
 def spread(report):
     """A median hides how far the runs lay apart, and how quiet it was: say it once."""
     every = [runs for by_name in report["results"].values()
@@ -166,15 +172,14 @@ def spread(report):
     lines = ["CPU time of one pair of program and allocator varied by a factor of "
              f"{factors(used)}, between the runs that count; between all, of "
              f"{factors(every)}."]
-    least = min((r["probe"] for runs in every for r in runs if r.get("probe")),
-                default=0)
+    least = min(probes(report), default=0)
     if least:
-        probes = [r["probe"] / least for runs in used for r in runs if r.get("probe")]
-        loud = sum(p > host.QUIET for p in probes)
+        took = [r["probe"] / least for runs in used for r in runs if r.get("probe")]
+        loud = sum(t > host.QUIET for t in took)
         lines.append(f"{sum(map(len, every))} runs, of which {sum(map(len, used))} "
                      "count; beside these the probe took "
-                     f"{statistics.median(probes):.2f} times as long as beside the "
-                     f"quietest of all in the median, {max(probes):.2f} at most, and "
+                     f"{statistics.median(took):.2f} times as long as beside the "
+                     f"quietest of all in the median, {max(took):.2f} at most, and "
                      f"in {loud} of them more than the {host.QUIET} that pass for "
                      "quiet.")
     return [" ".join(lines)]
