@@ -11,11 +11,13 @@
  * The checks are made at once; what waits is the bit and the count.  A thread carries
  * out what it has deferred before it looks at bits; others that look at bits look for
  * the block here.  If another one frees it in the same moment, its remote bit says so
- * when the free is carried out, or the block taken again without that: a malloc() of
- * more than 1 KiB that follows a free of its class is both at once.  The free that ends a countdown is not deferred, and
+ * when the free is carried out.  The free that ends a countdown is not deferred, and
  * each slow path begins with carrying out; so spans change their state and go without
  * delay.  What a sleeping thread can hold by it is one span, all else of which others
  * have freed.
+ *
+ * A malloc() of more than 1 KiB calls it off if the block is of its class, and takes
+ * the block; it looks for a remote bit as well.
  */
 #ifndef TRACT_DEFERRED_H
 #define TRACT_DEFERRED_H

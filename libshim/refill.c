@@ -136,7 +136,7 @@ static void *take_anew(struct heap *heap, struct bin *bin)
 
 /*
  * A heap's thread has looked through its current span already, without the lock:
- * there may be remote frees since.  The orphans' thread has not.
+ * there may be remote frees since.  Who takes from the orphans has not.
  */
 static void *take_from_current(struct heap *heap, struct bin *bin)
 {
