@@ -168,37 +168,52 @@ static void beside_the_heap(void)
 	}
 }
 
-/* Gaps that are large enough but hold no multiple of the alignment. */
-static void aligned(void)
+/*
+ * Gaps that are large enough but hold no multiple of the alignment.  @mid is
+ * @phase MiB above a multiple of 8 MiB: which of the gaps hold such a multiple
+ * must not depend on where the kernel put the area.
+ */
+static void aligned_at(size_t phase)
 {
 	struct area area = make_area(64 * MIB);
-	char *mid = (char *)(((uintptr_t)area.base + 32 * MIB) & -MIB);
+	char *mid = (char *)(((uintptr_t)area.base + 32 * MIB) & -(8 * MIB)) +
+		    phase * MIB;
+	char *whole = phase == 0 ? mid - 8 * MIB :
+		      phase == 5 ? mid + 3 * MIB :
+				   NULL;
 	struct t_res res;
 
 	munmap(mid + MIB + PAGE, MIB - PAGE); /* above: none */
-	munmap(mid + 3 * MIB - PAGE, MIB);    /* farther: one page in it */
+	munmap(mid + 3 * MIB - PAGE, MIB);    /* farther: one MiB in it */
 	munmap(mid - 4 * MIB + PAGE, MIB - 2 * PAGE); /* below: none */
 	munmap(mid - 8 * MIB, MIB);
 	if (CHECK_ERR(reserve_near(mid, 16 * MIB, MIB / 2, MIB, 0, &res), 0,
-		      "aligned to 1 MiB")) {
+		      "aligned to 1 MiB, phase %zu", phase)) {
 		CHECK(res.addr == mid + 3 * MIB, "%p", res.addr);
 		t_unmap(&res);
 	}
 	if (CHECK_ERR(reserve_near(mid, 16 * MIB, MIB, MIB, 0, &res), 0,
-		      "1 MiB, aligned")) {
+		      "1 MiB, aligned, phase %zu", phase)) {
 		CHECK(res.addr == mid - 8 * MIB, "%p", res.addr);
 		t_unmap(&res);
 	}
 	if (CHECK_ERR(reserve_near(mid, 16 * MIB, MIB / 2, 4 * PAGE, 0, &res),
-		      0, "aligned to 16 KiB")) {
+		      0, "aligned to 16 KiB, phase %zu", phase)) {
 		CHECK(res.addr == mid + MIB + 4 * PAGE, "%p", res.addr);
 		t_unmap(&res);
 	}
 	CHECK_ERR(reserve_near(mid, 16 * MIB, PAGE, 8 * MIB, 0, &res),
-		  ((uintptr_t)mid & (8 * MIB - 1)) ? NONE : 0, "8 MiB");
+		  whole ? 0 : NONE, "8 MiB, phase %zu", phase);
+	CHECK(res.addr == whole, "%p, not %p", res.addr, whole);
 	if (res.addr)
 		t_unmap(&res);
 	munmap(area.base, area.length);
+}
+
+static void aligned(void)
+{
+	for (size_t phase = 0; phase < 8; phase++)
+		aligned_at(phase);
 }
 
 /* However little is free: islands until there are none, none outside. */
