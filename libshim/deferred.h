@@ -10,11 +10,13 @@
  *
  * The checks are made at once; what waits is the bit and the count.  A thread carries
  * out what it has deferred before it looks at bits; others that look at bits look for
- * the block here.  If another one frees it in the same moment, its remote bit says so
- * when the free is carried out.  The free that ends a countdown is not deferred, and
- * each slow path begins with carrying out; so spans change their state and go without
- * delay.  What a sleeping thread can hold by it is one span, all else of which others
- * have freed.
+ * the block here.  Only another one's free does not: this line goes to and fro enough.
+ * If that frees the same block its remote bit says so: when the free is carried out, when
+ * the span seems empty, at the end of the program.  Till then the block stays out.
+ *
+ * The free that ends a countdown is not deferred, and each slow path begins with carrying
+ * out; so spans change their state and go without delay.  What a sleeping thread can hold
+ * by it is one span, all else of which others have freed.
  *
  * A malloc() of more than 1 KiB calls it off if the block is of its class, and takes
  * the block; it looks for a remote bit as well.

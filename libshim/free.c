@@ -4,6 +4,7 @@
 #include "fast.h"
 #include "hardened.h"
 #include "options.h"
+#include "pagemap.h"
 #include "remote.h"
 #include "report.h"
 #include "span_state.h"
@@ -14,6 +15,34 @@ void tract__free_deferred(struct heap *heap)
 	if (caught(!deferred_carry_out(&heap->deferred)))
 		tract__free_deferred_twice(heap);
 	heap_defer_nothing(heap);
+}
+
+/* The thread may be running, and what is read be of several moments. */
+static bool seems_freed_twice(const struct heap *heap)
+{
+	const void *block =
+		__atomic_load_n(&heap->deferred.block, __ATOMIC_ACQUIRE);
+	const struct span *span = pagemap_find(block);
+	uint64_t index = span_index(span, block);
+
+	return block && span->kind == SPAN_SMALL && span_owner(span) == heap &&
+	       index < span->block_count &&
+	       bit_is_set(__atomic_load_n(&span_bits(span, index)->remote,
+					  __ATOMIC_ACQUIRE),
+			  index) &&
+	       heap_has_deferred(heap, block);
+}
+
+/* So many looks in a row do not meet a running thread at the same turn. */
+#define LOOKS 3
+
+void tract__free_check_deferred(struct heap *heap, void *arg)
+{
+	(void)arg;
+	for (int i = 0; i < LOOKS; i++)
+		if (likely(!seems_freed_twice(heap)))
+			return;
+	tract__free_deferred_twice(heap);
 }
 
 void tract__free_last(struct span *span, uint64_t index)

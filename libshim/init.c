@@ -95,6 +95,7 @@ static __attribute__((destructor(101))) void finish(void)
 	/* Freed by two threads, it is found out now or never. */
 	if (tract__thread_heap != &tract__empty_heap)
 		tract__free_deferred(tract__thread_heap);
+	tract__heap_visit(tract__free_check_deferred, NULL);
 	if (tract__options.stats)
 		tract__stats_report(STDERR);
 }

@@ -61,20 +61,16 @@ static struct heap *lock_owner(const struct span *span)
 	}
 }
 
-/* Retires a span that looked empty, if it is. */
-static void retire_if_empty(struct span *span)
+static cold void double_free(const struct span *span, uint64_t index)
 {
-	struct heap *heap = lock_owner(span);
-
-	if (!heap)
-		return;
-	if (span->state != SPAN_CURRENT && span_looks_empty(span))
-		tract__span_retire(span);
-	lock_release(&heap->lock);
-	tract__tick();
+	tract__report_corruption("double free",
+				 span->base + index * span->block_size);
 }
 
-/* A block that the owner has freed of which the span does not know, or NULL. */
+/*
+ * A block that the owner has freed of which the span does not know, or NULL.  To look
+ * takes a line from the owner that each of its frees writes: only where it matters.
+ */
 static const void *deferred_in(const struct span *span)
 {
 	const struct heap *heap = span_owner(span);
@@ -85,12 +81,52 @@ static const void *deferred_in(const struct span *span)
 }
 
 /*
+ * Of a span in which all is freed, and a block deferred, which counts as out: another
+ * has freed it too.  Unless it is being carried out: then its bit says so.
+ */
+static void check_deferred(const struct span *span)
+{
+	const void *deferred = deferred_in(span);
+	uint64_t index;
+
+	if (likely(!deferred))
+		return;
+	index = span_index(span, deferred);
+	if (caught(!bit_is_set(read_once(&span_bits(span, index)->free),
+			       index)))
+		double_free(span, index);
+}
+
+/* Retires a span that looked empty, if it is. */
+static void retire_if_empty(struct span *span)
+{
+	struct heap *heap = lock_owner(span);
+
+	if (!heap)
+		return;
+	if (span->state != SPAN_CURRENT && span_looks_empty(span)) {
+		check_deferred(span);
+		tract__span_retire(span);
+	}
+	lock_release(&heap->lock);
+	tract__tick();
+}
+
+/*
  * Is it for the owner to go on?  There is room again; or all that is out is what it
  * has deferred, which it will carry out without a look at the rest.
  */
-static bool is_for_owner(const struct span *span, const void *deferred)
+static bool is_for_owner(const struct span *span)
 {
-	return span_has_room(span) || (deferred && span_out(span) == 1);
+	return span_has_room(span) ||
+	       (span_out(span) == 1 && deferred_in(span));
+}
+
+/* Without the lock: the span may be another's meanwhile. */
+static bool may_be_for_owner(const struct span *span)
+{
+	return (span_has_room(span) || span_out(span) == 1) &&
+	       list_seems_empty(&span->ready);
 }
 
 /* Has the span's owner settle it when it comes by. */
@@ -100,8 +136,8 @@ static void make_ready(struct span *span)
 
 	if (!heap)
 		return;
-	if (span->state != SPAN_CURRENT &&
-	    is_for_owner(span, deferred_in(span)) && list_empty(&span->ready))
+	if (span->state != SPAN_CURRENT && is_for_owner(span) &&
+	    list_empty(&span->ready))
 		list_append(&heap->ready, &span->ready);
 	lock_release(&heap->lock);
 }
@@ -135,36 +171,23 @@ static void touch(struct span *span)
 				  __ATOMIC_SEQ_CST);
 }
 
-/* The bit of what the owner has deferred, if it is of this word. */
-static uint64_t bit_of(const void *deferred, const struct span *span,
-		       const struct block_bits *at)
+/*
+ * Publishes bits of a word: from here on everybody sees them as freed.  What its owner
+ * has deferred is not looked for: the owner finds that out, when it carries out.
+ */
+static void publish(struct span *span, struct block_bits *at, uint64_t bits)
 {
-	uint64_t index;
-
-	if (likely(!deferred))
-		return 0;
-	index = span_index(span, deferred);
-	return span_bits(span, index) == at ? 1ull << index % 64 : 0;
-}
-
-/* Publishes bits of a word: from here on everybody sees them as freed. */
-static void publish(struct span *span, struct block_bits *at, uint64_t bits,
-		    const void *deferred)
-{
-	uint64_t twice = read_once(&at->free) | bit_of(deferred, span, at);
+	uint64_t twice = read_once(&at->free);
 
 	twice |= __atomic_fetch_or(&at->remote, bits, __ATOMIC_SEQ_CST);
 	twice &= bits;
 	if (caught(twice))
-		tract__report_corruption(
-			"double free",
-			span->base + ((uint64_t)(at - span->tally->bits) * 64 +
-				      bit_lowest(twice)) *
-					     span->block_size);
+		double_free(span, (uint64_t)(at - span->tally->bits) * 64 +
+					  bit_lowest(twice));
 }
 
-/* Counts what was published.  @deferred: as it was before, when the span was safe. */
-static void add_freed(struct span *span, uint32_t count, const void *deferred)
+/* Counts what was published. */
+static void add_freed(struct span *span, uint32_t count)
 {
 	__atomic_fetch_add(&span->tally->remote_freed, count, __ATOMIC_SEQ_CST);
 	/*
@@ -178,7 +201,7 @@ static void add_freed(struct span *span, uint32_t count, const void *deferred)
 	touch(span);
 	if (span_looks_empty(span))
 		retire_if_empty(span);
-	else if (is_for_owner(span, deferred) && list_seems_empty(&span->ready))
+	else if (may_be_for_owner(span))
 		make_ready(span);
 }
 
@@ -202,16 +225,14 @@ noinline void tract__remote_tell(struct heap *heap, unsigned int class)
 	struct batch *batch = &heap->batches[class];
 	uint64_t bits = read_once(&batch->bits);
 	struct span *span = batch->span;
-	const void *deferred;
 
 	close_batch(heap, class);
 	if (!bits)
 		return;
 	/* Before the span may go. */
 	__atomic_store_n(&span->gatherer, NULL, __ATOMIC_RELEASE);
-	deferred = deferred_in(span);
-	publish(span, batch->at, bits, deferred);
-	add_freed(span, bit_count(bits), deferred);
+	publish(span, batch->at, bits);
+	add_freed(span, bit_count(bits));
 }
 
 void tract__remote_flush(struct heap *heap)
@@ -223,20 +244,12 @@ void tract__remote_flush(struct heap *heap)
 						       heap->batches_open[i]));
 }
 
-static cold void double_free(const struct span *span, uint64_t index)
-{
-	tract__report_corruption("double free",
-				 span->base + index * span->block_size);
-}
-
 static void free_directly(struct span *span, uint64_t index)
 {
-	const void *deferred = deferred_in(span);
-
 	if (unlikely(tract__remote_is_gathered(span, index)))
 		double_free(span, index);
-	publish(span, span_bits(span, index), 1ull << index % 64, deferred);
-	add_freed(span, 1, deferred);
+	publish(span, span_bits(span, index), 1ull << index % 64);
+	add_freed(span, 1);
 }
 
 /*

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 /* The free that a thread has deferred: for everybody else it has been made. */
 #include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -181,21 +183,31 @@ static void *free_all(void *arg)
 	return NULL;
 }
 
-/* All of a span but what is deferred is freed by another: its owner finds it. */
-START_TEST(a_span_that_others_emptied_goes_when_its_owner_comes_by)
+/*
+ * Some of the second of three spans of @p, which has room then and is no more current:
+ * the first that is not freed.  The free before it is deferred.
+ */
+static int free_some(void *p[200])
 {
-	struct tract_heap_stats before, after;
-	void *p[201];
 	int i;
 
 	for (i = 0; i < 200; i++)
 		p[i] = tract__malloc(SIZE);
-	/* The second span has room, and is no more current. */
 	for (i = 64; i < 64 + 20 || !is_deferred(p[i - 1]); i++)
 		tract__free(p[i]);
 	ck_assert_int_lt(i, 128);
 	ck_assert(pagemap_find(p[i - 1]) == pagemap_find(p[i]));
 	ck_assert_int_eq(pagemap_find(p[i])->state, SPAN_PARTIAL);
+	return i;
+}
+
+/* All of a span but what is deferred is freed by another: its owner finds it. */
+START_TEST(a_span_that_others_emptied_goes_when_its_owner_comes_by)
+{
+	struct tract_heap_stats before, after;
+	void *p[201];
+	int i = free_some(p);
+
 	tract__stats_get(&before);
 	p[200] = p[128];
 	p[128] = NULL;
@@ -210,6 +222,26 @@ START_TEST(a_span_that_others_emptied_goes_when_its_owner_comes_by)
 	free_all(p + 128);
 	p[64] = NULL;
 	free_all(p);
+}
+END_TEST
+
+/* And what is deferred as well, without a look at what its owner has: it counts. */
+START_TEST(a_span_that_others_emptied_too_far_is_caught)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (!pid) {
+		void *p[201];
+		int i = free_some(p);
+
+		close(STDERR_FILENO);
+		p[128] = NULL;
+		elsewhere(free_all, p + i - 1);
+		_exit(0);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
 }
 END_TEST
 
@@ -300,8 +332,14 @@ START_TEST(a_forked_child_frees_nothing_in_the_span_of_another)
 }
 END_TEST
 
-/* @made: has the owner made its free before, or does it after? */
-static void check_twice(bool made, bool more)
+/* Of a block that the owner has freed last; it is the owner who finds it out. */
+enum when {
+	AT_ONCE,
+	AT_ITS_NEXT,
+	AT_EXIT
+};
+
+static void check_twice(enum when when, bool more)
 {
 	int status;
 	pid_t pid = fork();
@@ -312,13 +350,17 @@ static void check_twice(bool made, bool more)
 		for (int i = 0; i < 8; i++)
 			others[i] = tract__malloc(SIZE);
 		p = deferred_block();
-		if (made)
+		if (when == AT_ONCE)
 			tract__free(tract__malloc(SIZE));
 		close(STDERR_FILENO);
 		/* So many of one word are gathered by who frees them. */
 		for (int i = 0; more && i < 8; i++)
 			elsewhere(free_it, others[i]);
 		elsewhere(free_it, p);
+		if (when == AT_ITS_NEXT)
+			tract__free(tract__malloc(SIZE));
+		if (when == AT_EXIT)
+			exit(0);
 		_exit(0);
 	}
 	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
@@ -327,10 +369,52 @@ static void check_twice(bool made, bool more)
 
 START_TEST(another_thread_that_frees_it_too_is_caught)
 {
-	check_twice(false, false);
-	check_twice(true, false);
-	check_twice(false, true);
-	check_twice(true, true);
+	check_twice(AT_ONCE, false);
+	check_twice(AT_ITS_NEXT, false);
+	check_twice(AT_EXIT, false);
+	check_twice(AT_ONCE, true);
+	check_twice(AT_ITS_NEXT, true);
+	check_twice(AT_EXIT, true);
+}
+END_TEST
+
+static void *defer_and_sleep(void *arg)
+{
+	struct {
+		pthread_barrier_t barrier;
+		void *p;
+	} *with = arg;
+
+	with->p = deferred_block();
+	pthread_barrier_wait(&with->barrier);
+	for (;;)
+		pause();
+	return NULL;
+}
+
+/* Its owner sleeps, while the program ends. */
+START_TEST(the_end_of_the_program_catches_it_too)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (!pid) {
+		struct {
+			pthread_barrier_t barrier;
+			void *p;
+		} with;
+		pthread_t thread;
+
+		close(STDERR_FILENO);
+		pthread_barrier_init(&with.barrier, NULL, 2);
+		if (pthread_create(&thread, NULL, defer_and_sleep, &with))
+			_exit(1);
+		pthread_barrier_wait(&with.barrier);
+		tract__free(with.p);
+		exit(0);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
 }
 END_TEST
 
@@ -348,6 +432,7 @@ START_TEST(another_thread_that_gathers_it_is_caught)
 		p[9] = NULL;
 		close(STDERR_FILENO);
 		elsewhere(free_all, p);
+		tract__free(tract__malloc(SIZE));
 		_exit(0);
 	}
 	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
@@ -383,9 +468,11 @@ SUITE_MAIN("deferred", it_counts_as_free_for_all_threads,
 	   what_is_called_off_is_checked,
 	   the_last_block_of_a_span_takes_it_along,
 	   a_span_that_others_emptied_goes_when_its_owner_comes_by,
+	   a_span_that_others_emptied_too_far_is_caught,
 	   a_forked_child_has_it_made_for_threads_it_lacks,
 	   a_forked_child_drops_what_is_torn,
 	   a_forked_child_frees_nothing_in_the_span_of_another,
 	   another_thread_that_frees_it_too_is_caught,
+	   the_end_of_the_program_catches_it_too,
 	   another_thread_that_gathers_it_is_caught,
 	   a_free_that_crosses_it_is_caught)
