@@ -15,6 +15,9 @@ MARK = "<!-- benchmarks: {} (written by tests/bench/publish) -->"
 def machine(report):
     """One paragraph."""
     m = report["machine"]
+    meeting = ", ".join(tables.meeting(report))
+    trips = ("; and two processors pass a cache line to and fro, which tells when it has "
+             "two that are far from each other, as matters to " + meeting) if meeting else ""
     versions = ", ".join(f"{n} {v}" for n, v in m["packages"].items())
     return (f"{m['processor']}, {m['processors']} processors, {m['memory_mib']} MiB; "
             f"Linux {m['kernel']}, {m['distribution']}; transparent huge pages "
@@ -24,7 +27,7 @@ def machine(report):
             f"quiet in {report['runs']} of its runs, or {report['most']} times: a "
             "probe (`tests/bench/hostspeed`) does the same few microseconds of "
             "arithmetic on every processor each 10 ms, and tells when a virtual "
-            f"machine has but a part of its core. Times are medians of the "
+            f"machine has but a part of its core{trips}. Times are medians of the "
             f"{report['runs']} runs that the probe found quietest, memory of all; in "
             "brackets the ratio to the best of the row.")
 

@@ -19,14 +19,21 @@ OURS = "tract"
 BOUNDS = {"cpu": (1.05, 1.25), "wall": (1.05, 1.25), "peak_rss": (1.20, None)}
 
 
-def counted(report, runs, key):
+def meeting(report):
+    """Rows in which it matters how far the processors are; older reports have none."""
+    return report.get("meeting", [])
+
+
+def counted(report, row, runs, key):
     """Those whose figure counts: of times, the ones in which the host was quietest.
 
     What the host did is told by a probe beside the program, not by the program.
     """
     if key not in TIMES:
         return [r for r in runs if key in r]
-    return sorted(runs, key=lambda r: r.get("probe") or math.inf)[:report["runs"]]
+    nearest, meets = host.least(probed(report), "distance"), row in meeting(report)
+    return sorted(runs, key=lambda r: host.disturbance(r, nearest, meets))[
+        :report["runs"]]
 
 
 def medians(report, key, names=None, rows=None):
@@ -36,7 +43,7 @@ def medians(report, key, names=None, rows=None):
         table[row] = {}
         for name in names or report["allocators"]:
             runs = by_name.get(name, [])
-            values = [r.get(key) for r in counted(report, runs, key)]
+            values = [r.get(key) for r in counted(report, row, runs, key)]
             if values and None not in values and not any("failed" in r for r in runs):
                 table[row][name] = statistics.median(values)
     return table
@@ -158,23 +165,24 @@ def factors(runs_of):
     return f"{statistics.median(spans):.2f} in the median, {max(spans):.2f} at most"
 
 
-def probes(report):
-    """What the probe took beside each run."""
-    return [r["probe"] for by_name in report["results"].values()
+def probed(report):
+    """The runs that were long enough for the probe to say something."""
+    return [r for by_name in report["results"].values()
             for runs in by_name.values() for r in runs if r.get("probe")]
 
 
 def spread(report):
     """A median hides how far the runs lay apart, and how quiet it was: say it once."""
-    every = [runs for by_name in report["results"].values()
+    pairs = [(row, runs) for row, by_name in report["results"].items()
              for name, runs in by_name.items() if name in report["allocators"]]
-    used = [counted(report, runs, "cpu") for runs in every]
+    every = [runs for _, runs in pairs]
+    used = [counted(report, row, runs, "cpu") for row, runs in pairs]
     lines = ["CPU time of one pair of program and allocator varied by a factor of "
              f"{factors(used)}, between the runs that count; between all, of "
              f"{factors(every)}."]
-    least = min(probes(report), default=0)
-    if least:
-        took = [r["probe"] / least for runs in used for r in runs if r.get("probe")]
+    least = host.least(probed(report), "probe")
+    took = [r["probe"] / least for runs in used for r in runs if r.get("probe")]
+    if took:
         loud = sum(t > host.QUIET for t in took)
         lines.append(f"{sum(map(len, every))} runs, of which {sum(map(len, used))} "
                      "count; beside these the probe took "
@@ -182,6 +190,15 @@ def spread(report):
                      f"quietest of all in the median, {max(took):.2f} at most, and "
                      f"in {loud} of them more than the {host.QUIET} that pass for "
                      "quiet.")
+    nearest = host.least(probed(report), "distance")
+    trips = [r["distance"] / nearest for (row, _), runs in zip(pairs, used)
+             for r in runs if r.get("distance") and row in meeting(report)]
+    if trips:
+        far = sum(t > host.NEAR for t in trips)
+        lines.append(f"In {far} of the {len(trips)} that count of "
+                     f"{', '.join(meeting(report))} a cache line took more than "
+                     f"{host.NEAR} times as long between the processors as in the run "
+                     "in which they were nearest.")
     return [" ".join(lines)]
 
 
