@@ -21,6 +21,8 @@ struct fuzzer {
 	struct t_rand rnd;
 	char *window;
 	struct t_res res;
+	/* TRACT_RESERVE_* of res, and those that there are. */
+	uint64_t flags, all_flags;
 	unsigned long good;
 };
 
@@ -60,6 +62,25 @@ static uint64_t value(struct fuzzer *f)
 	return known[t_below(&f->rnd, ARRAY_SIZE(known))];
 }
 
+/* An operation that is for the reservation's kind. */
+static struct tract_op operation(struct fuzzer *f)
+{
+	static const unsigned int plain[] = { TRACT_OP_DECOMMIT,
+					      TRACT_OP_POPULATE,
+					      TRACT_OP_DISCARD };
+	unsigned int code =
+		f->flags & TRACT_RESERVE_TRAP ?
+			TRACT_OP_DECOMMIT + t_below(&f->rnd, TRACT_OP_DISCARD) :
+			plain[t_below(&f->rnd, ARRAY_SIZE(plain))];
+	struct tract_op op = t_make_op(code, f->res.id,
+				       t_below(&f->rnd, 512) * PAGE,
+				       (1 + t_below(&f->rnd, 4)) * PAGE);
+
+	if (op.offset + op.length > f->res.length)
+		op.length = f->res.length - op.offset;
+	return op;
+}
+
 /* A structure of the number's kind that may well be accepted. */
 static void compose(struct fuzzer *f, unsigned int nr, char *at)
 {
@@ -71,9 +92,13 @@ static void compose(struct fuzzer *f, unsigned int nr, char *at)
 
 		*arg = (struct tract_reserve){
 			.size = sizeof(*arg),
-			.flags = t_below(&f->rnd, 4),
+			.flags = t_random(&f->rnd) & f->all_flags,
 			.length = (1 + t_below(&f->rnd, 1024)) * PAGE,
 		};
+		if (arg->flags & TRACT_RESERVE_NEAR) {
+			arg->near = value(f);
+			arg->reach = value(f);
+		}
 	} else if (nr == 2) {
 		struct tract_batch *arg = (void *)at;
 
@@ -82,13 +107,8 @@ static void compose(struct fuzzer *f, unsigned int nr, char *at)
 			.ops = (uintptr_t)ops,
 			.count = 1 + t_below(&f->rnd, 64),
 		};
-		for (unsigned int i = 0; i < arg->count; i++) {
-			ops[i] = t_make_op(1 + t_below(&f->rnd, 2), f->res.id,
-					   t_below(&f->rnd, 512) * PAGE,
-					   (1 + t_below(&f->rnd, 4)) * PAGE);
-			if (ops[i].offset + ops[i].length > f->res.length)
-				ops[i].length = f->res.length - ops[i].offset;
-		}
+		for (unsigned int i = 0; i < arg->count; i++)
+			ops[i] = operation(f);
 		if (t_below(&f->rnd, 2))
 			((__u64 *)ops)[t_below(&f->rnd, 4 * arg->count)] =
 				value(f);
@@ -109,15 +129,16 @@ static void compose(struct fuzzer *f, unsigned int nr, char *at)
 	}
 }
 
+/*
+ * Not listed: -EINTR of a fatal signal, and what only a security module answers
+ * to TRACT_RESERVE_EXEC.
+ */
 static void check_answer(unsigned int nr, int err)
 {
-	static const int listed[] = { 0,       -EINVAL, -E2BIG,	 -EOPNOTSUPP,
-				      -EFAULT, -ENOTTY, -ENOSPC, -ENOMEM,
-				      -ENOENT, -EPERM,	-ESRCH };
 	static const int of[NUMBERS][12] = {
 		{ 0, -EINVAL, -E2BIG, -EOPNOTSUPP, -EFAULT, 1 },
 		{ 0, -EINVAL, -E2BIG, -EOPNOTSUPP, -EFAULT, -ENOSPC, -ENOMEM,
-		  1 },
+		  -EADDRNOTAVAIL, 1 },
 		{ 0, -EINVAL, -E2BIG, -EOPNOTSUPP, -EFAULT, -ENOENT, -ENOMEM,
 		  1 },
 		{ 0, -EINVAL, -E2BIG, -EOPNOTSUPP, -EFAULT, -EPERM, -ESRCH,
@@ -125,15 +146,13 @@ static void check_answer(unsigned int nr, int err)
 		{ 0, -EINVAL, -E2BIG, -EOPNOTSUPP, -EFAULT, -ENOSPC, -ENOMEM,
 		  -ENOENT, 1 },
 	};
-	const int *list = nr < NUMBERS ? of[nr] : listed;
-	size_t count = nr < NUMBERS ? 12 : ARRAY_SIZE(listed);
 
 	if (nr >= NUMBERS) {
 		CHECK_ERR(err, -ENOTTY, "number %u", nr);
 		return;
 	}
-	for (size_t i = 0; i < count && list[i] != 1; i++)
-		if (err == list[i])
+	for (const int *listed = of[nr]; *listed != 1; listed++)
+		if (err == *listed)
 			return;
 	CHECK(false, "number %u answers %s, which is not listed", nr,
 	      t_errno_name(err));
@@ -166,6 +185,9 @@ static void one_call(struct fuzzer *f)
 	}
 	err = t_ioctl(_IO(TRACT_IOC_TYPE, nr), arg);
 	check_answer(nr, err);
+	if (err == -EADDRNOTAVAIL && arg == at)
+		CHECK(((struct tract_reserve *)at)->flags & TRACT_RESERVE_NEAR,
+		      "no room near, and nobody asked for near");
 	f->good += !err;
 	if (!err && nr == 1) {
 		struct tract_reserve *made = arg;
@@ -184,7 +206,9 @@ static void fuzz(uint64_t seed)
 	f.window = mmap(NULL, WINDOW + PAGE, PROT_READ | PROT_WRITE,
 			MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	mprotect(f.window + WINDOW, PAGE, PROT_NONE);
-	f.res = t_reserve(2 * MIB, t_below(&f.rnd, 4));
+	f.all_flags = t_info().out_reserve_flags;
+	f.flags = t_random(&f.rnd) & f.all_flags & ~TRACT_RESERVE_NEAR;
+	f.res = t_reserve(2 * MIB, f.flags);
 	for (int i = 0; i < 3000; i++)
 		one_call(&f);
 	CHECK(f.good > 100, "only %lu calls in 3000 were good", f.good);
