@@ -12,16 +12,7 @@
 #include "region.h"
 #include "sys.h"
 
-struct arena tract__arena;
-
-static void init(void)
-{
-	for (int i = 0; i < POOLS; i++) {
-		tract__runs_init(&tract__arena.free[i].dirty);
-		tract__runs_init(&tract__arena.free[i].clean);
-	}
-	tract__arena.initialised = true;
-}
+struct arena tract__arena far_bss;
 
 /*
  * A child that was made without our fork handler finds out here, before it
@@ -171,8 +162,6 @@ static struct span *alloc_run(enum pool pool, size_t units, size_t spare,
 {
 	struct span *span = NULL;
 
-	if (unlikely(!tract__arena.initialised))
-		init();
 	if (quick_keeps(units) && pool == POOL_HEAP && !spare &&
 	    align <= UNIT_SIZE)
 		span = tract__quick_alloc(units, kind, class);
@@ -369,6 +358,9 @@ void *tract__arena_alloc_meta(size_t size)
 	void *p;
 
 	lock_acquire(&tract__arena.lock);
+	/* What needs this needs blocks next: one mapping has room for all of it. */
+	if (!tract__arena.region_count)
+		tract__region_add(POOL_HEAP, 1);
 	p = tract__meta_alloc(size);
 	lock_release(&tract__arena.lock);
 	return p;

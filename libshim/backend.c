@@ -8,7 +8,9 @@
  * A reservation belongs to the process that made it.  After a fork the child
  * has the memory but not the reservation: its generation is another, and it
  * decommits what it inherited by madvise().  A child that was made without our
- * fork handler (a bare clone()) finds that out by the canary page.
+ * fork handler (a bare clone()) finds that out by the canary page.  All that
+ * begins with the first reservation of the module: plain memory is everybody's
+ * own.
  */
 #include "backend.h"
 
@@ -40,10 +42,8 @@ uint32_t *tract__backend_canary;
 
 static void check_forked(void)
 {
-	if (!tract__backend_canary && !backend.canary_pid) {
-		backend.canary_pid = tract__sys_pid();
-		tract__backend_canary = tract__sys_fork_canary();
-	}
+	if (!backend.module_used)
+		return;
 	if (tract__backend_canary) {
 		if (likely(*tract__backend_canary))
 			return;
@@ -57,6 +57,15 @@ static void check_forked(void)
 	backend.generation++;
 	if (tract__backend_canary)
 		*tract__backend_canary = backend.generation + 1;
+}
+
+static void use_module(void)
+{
+	if (backend.module_used)
+		return;
+	backend.module_used = true;
+	backend.canary_pid = tract__sys_pid();
+	tract__backend_canary = tract__sys_fork_canary();
 }
 
 uint32_t tract__backend_process(void)
@@ -102,7 +111,7 @@ static int reserve_module(struct reservation *r, size_t length, uint32_t flags)
 		return ret;
 	r->base = (char *)(uintptr_t)arg.out_address;
 	r->id = arg.out_id;
-	backend.module_used = true;
+	use_module();
 	return 0;
 }
 
@@ -235,7 +244,7 @@ bool tract__backend_is_owned(const struct reservation *r)
 
 	lock_acquire(&backend.lock);
 	check_forked();
-	owned = r->generation == backend.generation;
+	owned = !r->id || r->generation == backend.generation;
 	lock_release(&backend.lock);
 	return owned;
 }

@@ -58,7 +58,9 @@ void tract__backend_release(struct reservation *r);
  */
 void tract__backend_decommit(struct decommit *ranges, unsigned int count);
 
-/* Was it made by this process, not by one that it was forked from? */
+/*
+ * Is it plain, or was it made by this process, not by one that it was forked from?
+ */
 bool tract__backend_is_owned(const struct reservation *r);
 /*
  * Sets guards: a touch of the ranges faults from then on.  Stops at the first

@@ -21,6 +21,17 @@
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
 /*
+ * Large variables that most processes hardly touch: behind all others, which then
+ * lie in the page that the end of the initialised ones is in.  Clang would make
+ * them part of the file.
+ */
+#ifdef __clang__
+#define far_bss
+#else
+#define far_bss __attribute__((section(".lbss")))
+#endif
+
+/*
  * Memory that one thread writes and others look at: the accesses must not tear
  * and the compiler must not invent any, but no order is asked of them.
  */

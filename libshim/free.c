@@ -22,10 +22,14 @@ static bool seems_freed_twice(const struct heap *heap)
 {
 	const void *block =
 		__atomic_load_n(&heap->deferred.block, __ATOMIC_ACQUIRE);
-	const struct span *span = pagemap_find(block);
-	uint64_t index = span_index(span, block);
+	const struct span *span;
+	uint64_t index;
 
-	return block && span->kind == SPAN_SMALL && span_owner(span) == heap &&
+	if (!block)
+		return false;
+	span = pagemap_find(block);
+	index = span_index(span, block);
+	return span->kind == SPAN_SMALL && span_owner(span) == heap &&
 	       index < span->block_count &&
 	       bit_is_set(__atomic_load_n(&span_bits(span, index)->remote,
 					  __ATOMIC_ACQUIRE),

@@ -204,7 +204,7 @@ static bool has_grown(struct heap *heap)
 static cold void after_growth(struct heap *heap)
 {
 	drop_free_pages(heap);
-	if (heap == &tract__orphans)
+	if (heap == &tract__orphans || !orphans_exist())
 		return;
 	lock_acquire(&tract__orphans.lock);
 	if (has_grown(&tract__orphans))

@@ -32,7 +32,7 @@
 #define STAMP_SHIFT ADDRESS_BITS
 #define STAMP_MS 16
 #define NEWER_MS 1024
-static uint64_t quarantine[SLOTS];
+static uint64_t quarantine[SLOTS] far_bss;
 
 /* Blocks that have come so far; the next goes where the oldest is. */
 static uint32_t small_count cacheline_aligned;

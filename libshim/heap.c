@@ -38,7 +38,8 @@ __thread struct ready tract__ready[READY_CLASSES];
 const uint16_t tract__ready_offset[] = { CLASS_TABLE(OFFSET) };
 #undef OFFSET
 
-struct heap tract__orphans;
+struct heap tract__orphans far_bss;
+bool tract__orphans_exist;
 
 static struct lock heaps_lock; /* the two lists below */
 static struct list heaps;
@@ -62,6 +63,16 @@ static void heap_init(struct heap *heap)
 	list_init(&heap->node);
 	heap->pace = PACE_MAX;
 	heap_defer_nothing(heap);
+}
+
+/* Most processes never have any.  Locked. */
+static void need_orphans(void)
+{
+	if (tract__orphans_exist)
+		return;
+	heap_init(&tract__orphans);
+	/* Pairs with the look without the lock in orphans_exist(). */
+	__atomic_store_n(&tract__orphans_exist, true, __ATOMIC_RELEASE);
 }
 
 /*
@@ -107,6 +118,7 @@ static void put_heap(struct heap *heap)
 	tract__remote_flush(heap);
 	lock_acquire(&heap->lock);
 	lock_acquire(&tract__orphans.lock);
+	need_orphans();
 	orphan_heap(heap);
 	lock_release(&tract__orphans.lock);
 	lock_release(&heap->lock);
@@ -144,7 +156,6 @@ static struct heap *get_heap(void)
 	if (unlikely(!heaps.next)) {
 		list_init(&heaps);
 		list_init(&unused_heaps);
-		heap_init(&tract__orphans);
 		exit_key_made = !pthread_key_create(&exit_key, thread_exit);
 	}
 	if (!list_empty(&unused_heaps)) {
@@ -208,8 +219,12 @@ void *tract__heap_alloc_slow(unsigned int class)
 	struct heap *heap = tract__heap_get();
 	void *p;
 
-	if (unlikely(!heap))
+	if (unlikely(!heap)) {
+		lock_acquire(&tract__orphans.lock);
+		need_orphans();
+		lock_release(&tract__orphans.lock);
 		return alloc_locked(&tract__orphans, class);
+	}
 	tract__free_deferred(heap);
 	p = tract__refill_take(heap, &heap->bins[class]);
 	return p ? p : alloc_locked(heap, class);
@@ -255,9 +270,11 @@ void tract__heap_collect(void)
 	tract__remote_flush(heap);
 	lock_acquire(&heap->lock);
 	settle_heap(heap);
-	lock_acquire(&tract__orphans.lock);
-	settle_heap(&tract__orphans);
-	lock_release(&tract__orphans.lock);
+	if (orphans_exist()) {
+		lock_acquire(&tract__orphans.lock);
+		settle_heap(&tract__orphans);
+		lock_release(&tract__orphans.lock);
+	}
 	lock_release(&heap->lock);
 }
 

@@ -92,6 +92,12 @@ extern struct heap tract__empty_heap;
  * may adopt a span.  Threads past their own end allocate from it, locked.
  */
 extern struct heap tract__orphans;
+extern bool tract__orphans_exist; /* it has been brought up */
+
+static inline bool orphans_exist(void)
+{
+	return __atomic_load_n(&tract__orphans_exist, __ATOMIC_ACQUIRE);
+}
 
 /* The word of a bin that has no span. */
 extern uint64_t tract__no_blocks;

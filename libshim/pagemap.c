@@ -5,7 +5,7 @@
 
 #include "meta.h"
 
-struct pagemap_leaf *tract__pagemap_root[ROOT_COUNT];
+struct pagemap_leaf *tract__pagemap_root[ROOT_COUNT] far_bss;
 struct span tract__foreign_span;
 
 int tract__pagemap_add_leaves(const void *base, size_t length)

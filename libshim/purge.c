@@ -336,8 +336,6 @@ bool tract__purge_all(void)
 	uint64_t before = read_once(&tract__arena.purges);
 	bool any;
 
-	if (!tract__arena.initialised)
-		return false;
 	lock_acquire(&purge_lock);
 	purge_claimable(&order, true, tract__sys_now_ms());
 	any = read_once(&tract__arena.purges) != before;

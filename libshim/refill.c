@@ -164,7 +164,7 @@ static struct span *adopt(struct heap *heap, unsigned int class)
 	struct span *span = NULL;
 
 	/* A look without the lock: mostly there is nothing. */
-	if (heap == &tract__orphans ||
+	if (heap == &tract__orphans || !orphans_exist() ||
 	    (list_seems_empty(&tract__orphans.partial[class]) &&
 	     list_seems_empty(&tract__orphans.ready)))
 		return NULL;

@@ -68,18 +68,14 @@ struct quick {
 
 struct arena {
 	struct lock lock; /* all below */
-	struct region regions[REGIONS_MAX];
 	unsigned int region_count;
 	size_t reserved_units;
 	size_t used_units;
-	struct free_runs free[POOLS];
-	struct quick quick[2 * QUICK_UNITS]; /* of small spans, of large blocks */
 	size_t spared_pages; /* dropped from spans in use; without the lock */
 	size_t most_units;   /* more would be growth, after which ... */
 	size_t growth_step;  /* units, the last time */
 	uint32_t growths;    /* ... this is another number; without the lock */
 	uint32_t process;    /* what the canary said, see backend.h */
-	bool initialised;
 	struct {
 		uint32_t since;	   /* ms */
 		size_t given;	   /* units given back and not taken since */
@@ -90,6 +86,10 @@ struct arena {
 	uint64_t purged_before; /* units, in reservations that are gone */
 	uint64_t allocated;
 	uint64_t freed;
+	/* Of these mostly the beginning. */
+	struct region regions[REGIONS_MAX];
+	struct quick quick[2 * QUICK_UNITS]; /* of small spans, of large blocks */
+	struct free_runs free[POOLS];
 };
 
 extern struct arena tract__arena;

@@ -12,21 +12,16 @@ static unsigned int bin_of(size_t units)
 	       (unsigned int)(units >> (shift - 3) & 7);
 }
 
-void tract__runs_init(struct runs *runs)
-{
-	for (int i = 0; i < RUNS_BINS; i++)
-		list_init(&runs->bins[i]);
-	for (size_t i = 0; i < ARRAY_SIZE(runs->nonempty); i++)
-		runs->nonempty[i] = 0;
-	runs->units = 0;
-}
-
 void tract__runs_insert(struct runs *runs, struct span *span)
 {
 	unsigned int bin = bin_of(span->units);
+	uint64_t *word = &runs->nonempty[bin / 64];
+	uint64_t bit = 1ull << bin % 64;
 
+	if (!(*word & bit))
+		list_init(&runs->bins[bin]);
 	list_insert(&span->node, &runs->bins[bin]);
-	runs->nonempty[bin / 64] |= 1ull << bin % 64;
+	*word |= bit;
 	write_once(&runs->units, runs->units + span->units);
 }
 

@@ -15,13 +15,13 @@
 #define RUNS_BINS (RUNS_EXACT + 8 * 26)
 #define RUNS_SCAN 32
 
+/* All of it zero: an empty one, of which no page is touched. */
 struct runs {
-	struct list bins[RUNS_BINS];
 	uint64_t nonempty[(RUNS_BINS + 63) / 64];
-	size_t units; /* of all runs in the index */
+	size_t units;		     /* of all runs in the index */
+	struct list bins[RUNS_BINS]; /* meaningless where one is empty */
 };
 
-void tract__runs_init(struct runs *runs);
 /* @span->units says how long the run is; it goes to the front of its bin. */
 void tract__runs_insert(struct runs *runs, struct span *span);
 void tract__runs_remove(struct runs *runs, struct span *span);

@@ -119,6 +119,11 @@ void *tract__sys_map_aligned(size_t length, size_t align)
 
 	if (length + align < length)
 		return NULL;
+	/* Since Linux 6.7 what could have huge pages is aligned for them. */
+	start = tract__sys_map(length);
+	if (!start || !((uintptr_t)start & (align - 1)))
+		return start;
+	tract__sys_unmap(start, length);
 	start = tract__sys_map(length + align);
 	if (!start)
 		return NULL;
@@ -197,14 +202,13 @@ int tract__sys_allow(void *addr, size_t length)
 
 uint32_t *tract__sys_fork_canary(void)
 {
-	long page = sysconf(_SC_PAGESIZE);
-	uint32_t *canary = tract__sys_map((size_t)page);
+	uint32_t *canary = tract__sys_map(PAGE);
 
 	if (!canary)
 		return NULL;
-	if (call_memory(SYS_madvise, (long)canary, page, MADV_WIPEONFORK, 0, 0,
+	if (call_memory(SYS_madvise, (long)canary, PAGE, MADV_WIPEONFORK, 0, 0,
 			0)) {
-		tract__sys_unmap(canary, (size_t)page);
+		tract__sys_unmap(canary, PAGE);
 		return NULL;
 	}
 	*canary = 1;

@@ -29,10 +29,9 @@ static size_t random_units(void)
 
 START_TEST(finds_what_a_search_of_all_finds)
 {
-	struct runs runs;
+	struct runs runs = { 0 };
 	size_t total = 0;
 
-	tract__runs_init(&runs);
 	for (int i = 0; i < RUNS; i++) {
 		list_init(&spans[i].node);
 		present[i] = false;
@@ -73,9 +72,8 @@ END_TEST
 
 START_TEST(the_largest_run_there_can_be)
 {
-	struct runs runs;
+	struct runs runs = { 0 };
 
-	tract__runs_init(&runs);
 	spans[0].units = UINT32_MAX;
 	list_init(&spans[0].node);
 	tract__runs_insert(&runs, &spans[0]);
