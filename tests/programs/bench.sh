@@ -60,5 +60,35 @@ verdict "it fails if that is ours" bash -c "
 	! '$root/tests/bench/report' --quick --only callocs --build '$work/build' \
 		--allocators glibc,tract --out '$work/out' &&
 	grep -q '^- callocs under .*: result' '$work/out/table.md'"
+
+# Two allocators, of which the slower one had the better machine.
+cat >"$work/adjusts.py" <<'END'
+import math
+import sys
+
+sys.path.insert(0, sys.argv[1])
+from harness import covariance
+
+def run(time, probe, distance):
+    return {"cpu": time * probe ** 0.8 * (distance or 90) ** 0.2,
+            "probe": probe, "distance": distance}
+
+found = covariance.adjusted({
+    "fast": [run(2, 30, 60), run(2, 33, 300), run(2, 20, 70), run(2, 31, 310)],
+    "slow": [run(3, 16, 60), run(3, 17, 62), run(3, 20, 300), run(3, 16, 65)]}, "cpu")
+times = {name: sum(times) / len(times) for name, times in found.items()}
+for name in found:
+    assert all(math.isclose(t, times[name]) for t in found[name]), found
+assert math.isclose(times["slow"] / times["fast"], 1.5), times
+# What never varied, or was never measured, explains nothing.
+one = {"fast": [run(2, 30, None)], "slow": [{"cpu": 3.0}, {"cpu": 3.0}]}
+found = covariance.adjusted(one, "cpu")
+assert found["slow"] == [3.0, 3.0] and found["fast"] == [one["fast"][0]["cpu"]], found
+END
+verdict "times are brought to the same machine" \
+	/usr/bin/python3 -B "$work/adjusts.py" "$root/tests/bench"
+verdict "an estimate is held against itself" bash -c "
+	'$root/tests/bench/estimates' '$root/docs/bench/results.json' --cuts 2 |
+	grep -q '^adjusted: halves differ by .* mean of tract 1'"
 echo "1..$count"
 exit $failed

@@ -15,21 +15,20 @@ MARK = "<!-- benchmarks: {} (written by tests/bench/publish) -->"
 def machine(report):
     """One paragraph."""
     m = report["machine"]
-    meeting = ", ".join(tables.meeting(report))
-    trips = ("; and two processors pass a cache line to and fro, which tells when it has "
-             "two that are far from each other, as matters to " + meeting) if meeting else ""
     versions = ", ".join(f"{n} {v}" for n, v in m["packages"].items())
     return (f"{m['processor']}, {m['processors']} processors, {m['memory_mib']} MiB; "
             f"Linux {m['kernel']}, {m['distribution']}; transparent huge pages "
             f"\"{m['huge_pages']}\"; tract {m['commit']}, gcc {m['compiler']}, "
             f"{'with' if m['module'] else 'without'} its module. {versions}. Each "
-            "program ran under each allocator in turn, until the machine had been "
-            f"quiet in {report['runs']} of its runs, or {report['most']} times: a "
-            "probe (`tests/bench/hostspeed`) does the same few microseconds of "
-            "arithmetic on every processor each 10 ms, and tells when a virtual "
-            f"machine has but a part of its core{trips}. Times are medians of the "
-            f"{report['runs']} runs that the probe found quietest, memory of all; in "
-            "brackets the ratio to the best of the row.")
+            f"program ran {report['runs']} times under each allocator in turn. Beside "
+            "it a probe (`tests/bench/hostspeed`) did the same few microseconds of "
+            "arithmetic on every processor each 10 ms, which tells when a virtual "
+            "machine has but a part of its core, and let two processors pass a cache "
+            "line to and fro, which tells when it has two that are far from each "
+            "other. Times are adjusted to the average of that over all runs of the "
+            "row, as far as they follow it (analysis of covariance, one pair of "
+            "slopes for all allocators of a row: `tests/bench/harness/covariance.py`). "
+            "All figures are medians; in brackets the ratio to the best of the row.")
 
 
 def acceptance(figures):

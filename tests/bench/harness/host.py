@@ -6,16 +6,6 @@ import math
 import subprocess
 import time
 
-# A run was quiet if the probe took at most so many times what it took beside the
-# quietest of all: where a shared core has half the speed, a seventh of the time was
-# shared.  (Not its shortest sample: now and then one says half of what it can be.)
-QUIET = 1.1
-# Its processors were near if a cache line took at most so many times as long between
-# them as in the run in which they were nearest.  The figures have two states, five or
-# six times apart: a fifth of the time far is let pass.
-NEAR = 2
-
-
 def busy():
     """Ticks that each processor has worked so far."""
     ticks = {}
@@ -28,23 +18,11 @@ def busy():
     return ticks
 
 
-def least(runs, key):
-    """Of what the probe said beside each run."""
-    return min((r[key] for r in runs if r.get(key)), default=math.inf)
-
-
-def disturbance(run, nearest, meets):
-    """To sort by; @meets: does it matter how far the processors are?"""
-    far = meets and (run.get("distance") or math.inf) > NEAR * nearest
-    return far, run.get("probe") or math.inf
-
-
 class Host:
     """Watches from its first to its last use, in a with statement."""
 
-    def __init__(self, program, earlier=()):
+    def __init__(self, program):
         self.program, self.process = program, None
-        self.best = {key: least(earlier, key) for key in ("probe", "distance")}
         self.begin, self.ticks = 0, {}
 
     def __enter__(self):
@@ -87,13 +65,5 @@ class Host:
             mean += worked * sum(math.log(work) for _, work, _ in meant) / len(meant)
             weight += worked
             trips += [trip for _, _, trip in meant if trip]
-        found = {"probe": math.exp(mean / weight) if weight else None,
-                 "distance": sum(trips) / len(trips) if trips else None}
-        for key, value in found.items():
-            self.best[key] = min(self.best[key], value or math.inf)
-        return found
-
-    def quiet(self, run, meets):
-        """Was it undisturbed?  What was too short to tell is not."""
-        far, probe = disturbance(run, self.best["distance"], meets)
-        return not far and probe <= QUIET * self.best["probe"]
+        return {"probe": math.exp(mean / weight) if weight else None,
+                "distance": sum(trips) / len(trips) if trips else None}

@@ -27,11 +27,6 @@ OWN = {
     "callocs": ["240000"],
 }
 
-# Those in which several threads or processes work at the same time on the same memory:
-# how far processors are from each other is part of what they take.
-MEETING = ["larson", "xmalloc", "mstress", "threadchurn", "cachescratch", "redis",
-           "memcached"]
-
 
 def digest(text):
     """A short one."""

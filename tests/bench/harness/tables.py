@@ -4,7 +4,7 @@
 import math
 import statistics
 
-from harness import host
+from harness import covariance
 
 # Key of a result, title, unit, divisor, digits.
 METRICS = [
@@ -19,34 +19,25 @@ OURS = "tract"
 BOUNDS = {"cpu": (1.05, 1.25), "wall": (1.05, 1.25), "peak_rss": (1.20, None)}
 
 
-def meeting(report):
-    """Rows in which it matters how far the processors are; older reports have none."""
-    return report.get("meeting", [])
+def values(by_name, key, adjust):
+    """[allocator] -> a figure of each run, of programs that never failed."""
+    good = {name: [r for r in runs if r.get(key) is not None]
+            for name, runs in by_name.items() if not any("failed" in r for r in runs)}
+    good = {name: runs for name, runs in good.items() if runs}
+    if good and adjust and key in TIMES:
+        return covariance.adjusted(good, key)
+    return {name: [r[key] for r in runs] for name, runs in good.items()}
 
 
-def counted(report, row, runs, key):
-    """Those whose figure counts: of times, the ones in which the host was quietest.
+def medians(report, key, names=None, rows=None, adjust=True):
+    """[row][allocator] -> median; those that failed or have none left out.
 
-    What the host did is told by a probe beside the program, not by the program.
+    @adjust: times are those of the same machine in all of a row, see covariance.py.
     """
-    if key not in TIMES:
-        return [r for r in runs if key in r]
-    nearest, meets = host.least(probed(report), "distance"), row in meeting(report)
-    return sorted(runs, key=lambda r: host.disturbance(r, nearest, meets))[
-        :report["runs"]]
-
-
-def medians(report, key, names=None, rows=None):
-    """[row][allocator] -> median; those that failed or have none left out."""
-    table = {}
-    for row, by_name in (rows or report["results"]).items():
-        table[row] = {}
-        for name in names or report["allocators"]:
-            runs = by_name.get(name, [])
-            values = [r.get(key) for r in counted(report, row, runs, key)]
-            if values and None not in values and not any("failed" in r for r in runs):
-                table[row][name] = statistics.median(values)
-    return table
+    names = names or report["allocators"]
+    return {row: {name: statistics.median(v) for name, v in values(
+                {n: by_name[n] for n in names if n in by_name}, key, adjust).items()}
+            for row, by_name in (rows or report["results"]).items()}
 
 
 def ratios(table):
@@ -67,7 +58,7 @@ def geometric(ratio, names):
 def runs(report):
     """How often each program ran, and what that makes of the figures."""
     n = report["runs"]
-    return "one run of each" if n == 1 else f"medians of the {n} quietest runs"
+    return "one run of each" if n == 1 else f"medians of {n} runs"
 
 
 def complaints(report):
@@ -129,77 +120,81 @@ def metric(report, key, unit, divisor, digits):
     return lines
 
 
+def over(ratio, of_row):
+    """What is to be said of the rows in which ours is above a bound, or nothing."""
+    if not of_row:
+        return ""
+    rows = {row: r[OURS] for row, r in ratio.items() if r.get(OURS, 0) > of_row}
+    if not rows:
+        return f"no row above {of_row}"
+    return f"rows above {of_row}: " + ", ".join(
+        f"{row} {r:.2f}" for row, r in sorted(rows.items(), key=lambda x: -x[1]))
+
+
+def every_other(report, first):
+    """Half of the rounds: as far as a figure differs between halves it is chance."""
+    return report | {"results": {
+        row: {name: runs[first::2] for name, runs in by_name.items()}
+        for row, by_name in report["results"].items()}}
+
+
 def bounds(report):
     """What was aimed at, and what came of it."""
     lines = []
     names = list(report["allocators"])
     titles = {key: title for key, title, *_ in METRICS}
-    for key, (of_mean, of_row) in BOUNDS.items():
-        ratio = ratios(medians(report, key))
+
+    def found(what, key, adjust=True):
+        """Our mean, and the rows that are too high."""
+        ratio = ratios(medians(what, key, adjust=adjust))
         mean, rows = geometric(ratio, names)
-        if OURS not in mean:
+        return mean.get(OURS), rows, over(ratio, BOUNDS[key][1])
+
+    for key, (of_mean, _) in BOUNDS.items():
+        mean, rows, high = found(report, key)
+        if mean is None:
             continue
-        verdict = "held" if mean[OURS] <= of_mean else "**missed**"
+        verdict = "held" if mean <= of_mean else "**missed**"
         lines.append(f"- {titles[key]}: geometric mean over {rows} rows "
-                     f"{mean[OURS]:.3f}, aimed at {of_mean:.2f} or less: {verdict}.")
-        over = {row: r[OURS] for row, r in ratio.items()
-                if of_row and r.get(OURS, 0) > of_row}
-        if over:
-            lines.append(f"  Rows above {of_row}: " + ", ".join(
-                f"{row} {r:.2f}" for row, r in sorted(
-                    over.items(), key=lambda item: -item[1])) + ".")
-        elif of_row:
-            lines.append(f"  No row is above {of_row}.")
+                     f"{mean:.3f}, aimed at {of_mean:.2f} or less: {verdict}"
+                     + (f"; {high}." if high else "."))
+        if key not in TIMES:
+            continue
+        mean, _, high = found(report, key, False)
+        lines.append(f"  Of times as they were taken: {mean:.3f}, {high}.")
+        if report["runs"] > 1:
+            halves = [f"{found(every_other(report, i), key)[0]:.3f}" for i in (0, 1)]
+            lines.append("  Of every other round alone, adjusted: "
+                         + " and ".join(halves) + ".")
     return lines
 
 
 def factors(runs_of):
-    """How far the CPU times of a program and an allocator lie apart."""
-    spans = []
-    for runs in runs_of:
-        values = [r["cpu"] for r in runs if r.get("cpu")]
-        if len(values) > 1:
-            spans.append(max(values) / min(values))
+    """How far the times of a program and an allocator lie apart."""
+    spans = [max(v) / min(v) for v in runs_of if len(v) > 1]
     if not spans:
         return "none"
     return f"{statistics.median(spans):.2f} in the median, {max(spans):.2f} at most"
 
 
-def probed(report):
-    """The runs that were long enough for the probe to say something."""
-    return [r for by_name in report["results"].values()
-            for runs in by_name.values() for r in runs if r.get("probe")]
-
-
 def spread(report):
     """A median hides how far the runs lay apart, and how quiet it was: say it once."""
-    pairs = [(row, runs) for row, by_name in report["results"].items()
-             for name, runs in by_name.items() if name in report["allocators"]]
-    every = [runs for _, runs in pairs]
-    used = [counted(report, row, runs, "cpu") for row, runs in pairs]
-    lines = ["CPU time of one pair of program and allocator varied by a factor of "
-             f"{factors(used)}, between the runs that count; between all, of "
-             f"{factors(every)}."]
-    least = host.least(probed(report), "probe")
-    took = [r["probe"] / least for runs in used for r in runs if r.get("probe")]
-    if took:
-        loud = sum(t > host.QUIET for t in took)
-        lines.append(f"{sum(map(len, every))} runs, of which {sum(map(len, used))} "
-                     "count; beside these the probe took "
-                     f"{statistics.median(took):.2f} times as long as beside the "
-                     f"quietest of all in the median, {max(took):.2f} at most, and "
-                     f"in {loud} of them more than the {host.QUIET} that pass for "
-                     "quiet.")
-    nearest = host.least(probed(report), "distance")
-    trips = [r["distance"] / nearest for (row, _), runs in zip(pairs, used)
-             for r in runs if r.get("distance") and row in meeting(report)]
-    if trips:
-        far = sum(t > host.NEAR for t in trips)
-        lines.append(f"In {far} of the {len(trips)} that count of "
-                     f"{', '.join(meeting(report))} a cache line took more than "
-                     f"{host.NEAR} times as long between the processors as in the run "
-                     "in which they were nearest.")
-    return [" ".join(lines)]
+    rows = [{n: by_name[n] for n in report["allocators"] if n in by_name}
+            for by_name in report["results"].values()]
+    taken, adjusted = ([v for by_name in rows
+                        for v in values(by_name, "cpu", adjust).values()]
+                       for adjust in (False, True))
+    text = ("CPU time of one pair of program and allocator varied by a factor of "
+            f"{factors(taken)}; adjusted, of {factors(adjusted)}.")
+    runs = [r for by_name in rows for some in by_name.values() for r in some]
+    for covariate, what in (("probe", "The probe's arithmetic"),
+                            ("distance", "A cache line's way there and back")):
+        took = sorted(r[covariate] for r in runs if r.get(covariate))
+        if took:
+            text += (f" {what} took {took[0] / 1000:.2f} us beside the run in which it "
+                     f"was fastest, {statistics.median(took) / 1000:.2f} in the median, "
+                     f"{took[-1] / 1000:.2f} at most.")
+    return [text]
 
 
 def start_up(report):
@@ -226,8 +221,9 @@ def variants(report):
     names = [OURS, *report.get("variants", [])]
     for name in names[1:]:
         for key, title, *_ in METRICS[:3:2]:
-            # Others run only as often as was asked: held against those rounds.
-            rounds = {row: {n: runs[:report["runs"]] for n, runs in by_name.items()}
+            # They run in the first rounds alone: held against those.
+            rounds = {row: {n: runs[:len(by_name.get(name, []))]
+                            for n, runs in by_name.items()}
                       for row, by_name in report["results"].items()}
             table = medians(report, key, [OURS, name], rounds)
             both = {row: cells for row, cells in table.items() if len(cells) == 2}
