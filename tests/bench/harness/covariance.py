@@ -9,8 +9,12 @@ of its own allocator's.  Which allocator is the faster has no part in them.
 """
 
 import math
+import sys
 
-import numpy
+try:
+    import numpy
+except ImportError:
+    sys.exit("numpy is missing: apt-get install python3-numpy")
 
 # What beside a run may explain its time; tests/bench/hostspeed says what they are.
 COVARIATES = ("probe", "distance")
