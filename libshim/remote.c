@@ -3,8 +3,10 @@
  * A span is told of remote frees by setting their remote bits and adding to
  * remote_freed.  Of a current one no more is to be said: its owner collects them
  * before it takes another, and whether it is empty nobody asks.  Otherwise the
- * owner word is tagged, so that the owner's own frees take care; then it is looked
- * whether the span is empty, or, if it was full, has room again.
+ * owner word is tagged, so that the owner's own frees take care, as soon as these
+ * could be what empties the span before the owner's countdown ends (as long as
+ * remote_freed is less than used_base they cannot); then it is looked whether the
+ * span is empty, or, if it was full, has room again.
  *
  * Is a span empty?  If it is not current and the blocks its owner has out equal
  * remote_freed.  Both sides look after they have written:
@@ -13,20 +15,21 @@
  *   other:                remote_freed (a full barrier); read countdown
  *
  * so the later of the two sees both.  The owner's fast path has no fence: it
- * runs only while the span is untouched, and a first remote free that crosses
- * it within the depth of the store buffer may leave both sides thinking the
- * span has a block.  It stays usable by its heap, and is found empty when the
- * heap is collected or its thread ends.
+ * runs only while the span is untouched, and remote frees that cross it within
+ * the depth of the store buffer, one that tags and one after it, may leave both
+ * sides thinking the span has a block.  It stays usable by its heap, and is found
+ * empty when the heap is collected or its thread ends.
  *
  * What is gathered counts as out, so the span cannot go meanwhile.  A batch is
  * told when it may be what makes the span empty or gives it room, as far as can
  * be seen when it is begun; when it has BATCH_FREES; when its place is needed
  * for another word or span; every so often; and at the thread's end.
  *
- * Only frees that follow each other to one word are gathered, from the fourth on,
- * and in the word after one of which more were from the first on: those of a
- * thread that consumes what another makes.  Where they are scattered there is
- * nothing to be had, and the owner would have to take care all the time.
+ * Only frees that follow each other upwards through one word are gathered, from the
+ * fourth on, and in the word after one of which more were from the first on: those of
+ * a thread that consumes what another makes.  Where they are scattered there is
+ * nothing to be had, and the owner would have to take care all the time.  Upwards,
+ * because of a class with few blocks most frees are to one word anyway.
  *
  * A span has one gatherer at a time, who is named in it and keeps it tagged:
  * whoever else frees in it looks through the gatherer's batch as well, and so no
@@ -164,13 +167,6 @@ bool tract__remote_is_gathered(const struct span *span, uint64_t index)
 	return read_once(&batch->number) == number;
 }
 
-static void touch(struct span *span)
-{
-	if (!span_is_touched(span))
-		__atomic_fetch_or(&span->owner, OWNER_TOUCHED,
-				  __ATOMIC_SEQ_CST);
-}
-
 /*
  * Publishes bits of a word: from here on everybody sees them as freed.  What its owner
  * has deferred is not looked for: the owner finds that out, when it carries out.
@@ -198,7 +194,8 @@ static void add_freed(struct span *span, uint32_t count)
 	if (likely(__atomic_load_n(&span->state, __ATOMIC_SEQ_CST) ==
 		   SPAN_CURRENT))
 		return;
-	touch(span);
+	if (span_may_empty_unseen(span))
+		span_touch(span);
 	if (span_looks_empty(span))
 		retire_if_empty(span);
 	else if (may_be_for_owner(span))
@@ -293,7 +290,7 @@ static noinline void begin_batch(struct heap *heap, struct batch *batch,
 	/* Last: a fork may come between any two, and the child tells it. */
 	open_batch(heap, span->class, 1ull << index % 64);
 	/* After the gatherer is named: pairs with untouch() in span_state.c. */
-	touch(span);
+	span_touch(span);
 	/* Its owner frees nothing there unseen from now on; it may have before. */
 	if (deferred_in(span))
 		tract__remote_tell(heap, span->class);
@@ -316,10 +313,20 @@ static noinline void free_elsewhere(struct heap *heap, struct batch *batch,
 	__atomic_store_n(&batch->at, span_bits(span, index), __ATOMIC_RELEASE);
 	/* More than BATCH_AFTER: it goes on when the first batch is full. */
 	batch->row = gathers ? BATCH_AFTER + 1 : 1;
+	batch->last = index % 64;
 	if (gathers)
 		begin_batch(heap, batch, span, index);
 	else
 		free_directly(span, index);
+}
+
+/* How many frees in a row, this one included, went upwards through the word. */
+static unsigned int lengthen_row(struct batch *batch, uint64_t index)
+{
+	if (index % 64 <= batch->last)
+		batch->row = 0;
+	batch->last = index % 64;
+	return ++batch->row;
 }
 
 /* A thread that can have no heap any more gathers nothing. */
@@ -353,7 +360,7 @@ void tract__remote_free(struct span *span, const void *p)
 		free_elsewhere(heap, batch, span, index);
 	else if (read_once(&batch->bits))
 		double_free(span, index);
-	else if (batch->row++ < BATCH_AFTER)
+	else if (lengthen_row(batch, index) <= BATCH_AFTER)
 		free_directly(span, index);
 	else
 		begin_batch(heap, batch, span, index);

@@ -87,6 +87,10 @@ static void set_used(struct span *span, uint32_t base, uint32_t countdown)
 	write_once(&span->tally->countdown, countdown);
 }
 
+/*
+ * The owner looks again when half is freed: as long as others have freed less than the
+ * other half, they need not tag the span.
+ */
 static void set_partial(struct heap *heap, struct span *span, uint32_t used)
 {
 	write_once(&span->state, SPAN_PARTIAL);
@@ -132,10 +136,14 @@ void tract__span_retire(struct span *span)
 static bool retire_empty(struct span *span)
 {
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	if (!span_looks_empty(span))
-		return false;
-	tract__span_retire(span);
-	return true;
+	if (span_looks_empty(span)) {
+		tract__span_retire(span);
+		return true;
+	}
+	/* They may have seen the old counts. */
+	if (span_may_empty_unseen(span))
+		span_touch(span);
+	return false;
 }
 
 /*

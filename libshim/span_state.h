@@ -14,6 +14,25 @@ static inline bool span_is_touched(const struct span *span)
 	return __atomic_load_n(&span->owner, __ATOMIC_SEQ_CST) & OWNER_TOUCHED;
 }
 
+static inline void span_touch(struct span *span)
+{
+	if (!span_is_touched(span))
+		__atomic_fetch_or(&span->owner, OWNER_TOUCHED,
+				  __ATOMIC_SEQ_CST);
+}
+
+/*
+ * Could frees by the owner alone empty the span before its countdown ends?  It has
+ * countdown + used_base out, of which remote_freed are freed.
+ */
+static inline bool span_may_empty_unseen(const struct span *span)
+{
+	const struct tally *tally = span_tally(span);
+	uint32_t freed = read_once(&tally->remote_freed);
+
+	return freed && freed >= read_once(&tally->used_base);
+}
+
 /* No lock: may turn out otherwise with it. */
 static inline bool span_looks_empty(const struct span *span)
 {

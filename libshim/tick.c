@@ -26,9 +26,8 @@ static void tag_currents(struct heap *heap)
 	for (unsigned int class = 0; class < CLASS_COUNT; class ++) {
 		struct span *span = heap->bins[class].span;
 
-		if (span && !span_is_touched(span))
-			__atomic_fetch_or(&span->owner, OWNER_TOUCHED,
-					  __ATOMIC_SEQ_CST);
+		if (span)
+			span_touch(span);
 	}
 }
 

@@ -13,6 +13,7 @@
 #include "purge.h"
 #include "region.h"
 #include "size_class.h"
+#include "span_state.h"
 #include "stats.h"
 #include "suite.h"
 
@@ -267,7 +268,7 @@ END_TEST
 #define LENT 40
 #define LENT_SIZE 1000
 
-/* Of frees in a row to one word the last of so many is gathered. */
+/* Of frees upwards in a row to one word the last of so many is gathered. */
 #define IN_A_ROW 4
 
 static void *lent[LENT];
@@ -283,14 +284,22 @@ static void *lend(void *arg)
 	return NULL;
 }
 
+static pthread_t begin_lender(void)
+{
+	pthread_t lender;
+
+	turn = 0;
+	ck_assert(!pthread_create(&lender, NULL, lend, NULL));
+	while (__atomic_load_n(&turn, __ATOMIC_ACQUIRE) != 1)
+		sched_yield();
+	return lender;
+}
+
 static struct span *gather_from(pthread_t *lender)
 {
 	struct span *span;
 
-	turn = 0;
-	ck_assert(!pthread_create(lender, NULL, lend, NULL));
-	while (__atomic_load_n(&turn, __ATOMIC_ACQUIRE) != 1)
-		sched_yield();
+	*lender = begin_lender();
 	span = pagemap_find(lent[0]);
 	for (int i = 0; i < IN_A_ROW; i++) {
 		ck_assert_ptr_null(span->gatherer);
@@ -342,6 +351,119 @@ START_TEST(an_adopted_span_is_told_what_its_new_owner_had_gathered)
 	ck_assert_uint_eq(span->owner, (uintptr_t)tract__thread_heap);
 	tract__free(p);
 	free_lent(IN_A_ROW + 1);
+	check_nothing_left(&start);
+}
+END_TEST
+
+/* A class with few blocks has them in few words: not all who free there consume. */
+START_TEST(frees_that_do_not_go_upwards_are_not_gathered)
+{
+	struct tract_heap_stats start = start_stats();
+	pthread_t lender = begin_lender();
+	struct span *span = pagemap_find(lent[0]);
+
+	for (int i = 2 * IN_A_ROW; i-- > 0;) {
+		tract__free(lent[i]);
+		ck_assert_ptr_null(span->gatherer);
+	}
+	end_lender(lender);
+	free_lent(2 * IN_A_ROW);
+	check_nothing_left(&start);
+}
+END_TEST
+
+/* Blocks of the caller's, those of a span that is not current among them. */
+static void *kept[3 * 64];
+
+/* The first of these; so many are one after the other. */
+static void **keep_a_span(void)
+{
+	size_t i = 0;
+
+	for (size_t k = 0; k < ARRAY_SIZE(kept); k++)
+		kept[k] = tract__malloc(LENT_SIZE);
+	while (pagemap_find(kept[i]) == pagemap_find(kept[0]))
+		i++;
+	return &kept[i];
+}
+
+struct frees {
+	void **blocks;
+	size_t from, to;
+};
+
+/* Downwards, so that they are told one by one. */
+static void *free_downwards(void *arg)
+{
+	const struct frees *frees = arg;
+
+	for (size_t i = frees->to; i-- > frees->from;) {
+		tract__free(frees->blocks[i]);
+		frees->blocks[i] = NULL;
+	}
+	return NULL;
+}
+
+static void free_by_another(void **blocks, size_t from, size_t to)
+{
+	struct frees frees = { blocks, from, to };
+	pthread_t thread;
+
+	ck_assert(!pthread_create(&thread, NULL, free_downwards, &frees));
+	pthread_join(thread, NULL);
+}
+
+/* Frees the rest of @n blocks of @span, which goes with the last. */
+static void free_until_it_goes(const struct span *span, void **blocks, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (!blocks[i])
+			continue;
+		ck_assert_ptr_eq(span_owner(span), tract__thread_heap);
+		tract__free(blocks[i]);
+		blocks[i] = NULL;
+	}
+	ck_assert_ptr_null(span_owner(span));
+	for (size_t i = 0; i < ARRAY_SIZE(kept); i++)
+		tract__free(kept[i]);
+}
+
+/* Whatever part of a span another frees, in whatever state of it. */
+START_TEST(the_owner_finds_its_last_block_whatever_others_freed)
+{
+	struct tract_heap_stats start = start_stats();
+	size_t n = UNIT_SIZE / 1024;
+
+	for (size_t freed = 0; freed < n; freed++) {
+		void **blocks = keep_a_span();
+		const struct span *span = pagemap_find(blocks[0]);
+
+		ck_assert_uint_eq(span->block_count, n);
+		ck_assert_ptr_eq(pagemap_find(blocks[n - 1]), span);
+		/* Some while it is full, some while there is room. */
+		free_by_another(blocks, n - freed / 2, n);
+		free_downwards(&(struct frees){ blocks, 0, (n - freed) / 2 });
+		free_by_another(blocks, n - freed, n - freed / 2);
+		free_until_it_goes(span, blocks, n);
+		check_nothing_left(&start);
+	}
+}
+END_TEST
+
+START_TEST(a_span_is_tagged_when_its_owner_could_empty_it_unseen)
+{
+	struct tract_heap_stats start = start_stats();
+	void **blocks = keep_a_span();
+	const struct span *span = pagemap_find(blocks[0]);
+	size_t n = span->block_count, base = span->tally->used_base;
+
+	ck_assert_uint_eq(span->state, SPAN_FULL);
+	ck_assert_uint_eq(base + span->tally->countdown, n);
+	free_by_another(blocks, n - base + 1, n);
+	ck_assert(!span_is_touched(span));
+	free_by_another(blocks, n - base, n - base + 1);
+	ck_assert(span_is_touched(span));
+	free_until_it_goes(span, blocks, n);
 	check_nothing_left(&start);
 }
 END_TEST
@@ -439,4 +561,7 @@ SUITE_MAIN("remote", threads_exchange_blocks,
 	   both_free_the_last_blocks_of_a_span,
 	   what_is_gathered_is_told_while_the_gatherer_is_busy_elsewhere,
 	   an_adopted_span_is_told_what_its_new_owner_had_gathered,
+	   frees_that_do_not_go_upwards_are_not_gathered,
+	   the_owner_finds_its_last_block_whatever_others_freed,
+	   a_span_is_tagged_when_its_owner_could_empty_it_unseen,
 	   a_free_within_a_span_is_not_taken_for_one_in_what_was_there_before)
