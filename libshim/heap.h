@@ -44,7 +44,7 @@ struct batch {
 	struct span *span;     /* whose it is, while there are bits */
 	uint32_t number;       /* another one for each word */
 	uint16_t left;	       /* frees until the span must be told */
-	uint8_t row;	       /* frees in a row to the word that were told */
+	uint8_t row;	       /* frees upwards in a row that were told */
 	uint8_t last;	       /* the last of them, modulo 64 */
 };
 

@@ -59,7 +59,7 @@ struct block_bits {
  */
 struct tally {
 	/*
-	 * Frees by the owner until the span changes state.  The blocks it has
+	 * Frees by the owner until it looks at the span again.  The blocks it has
 	 * out (remote frees not yet collected included) are countdown +
 	 * used_base; meaningless, and biased, while the span is current.
 	 */

@@ -23,7 +23,8 @@ static inline void span_touch(struct span *span)
 
 /*
  * Could frees by the owner alone empty the span before its countdown ends?  It has
- * countdown + used_base out, of which remote_freed are freed.
+ * countdown + used_base out, of which others have freed remote_freed; if none, it
+ * empties the span at the end of a countdown.
  */
 static inline bool span_may_empty_unseen(const struct span *span)
 {

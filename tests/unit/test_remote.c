@@ -284,12 +284,12 @@ static void *lend(void *arg)
 	return NULL;
 }
 
-static pthread_t begin_lender(void)
+static pthread_t begin_lender(void *(*start)(void *))
 {
 	pthread_t lender;
 
 	turn = 0;
-	ck_assert(!pthread_create(&lender, NULL, lend, NULL));
+	ck_assert(!pthread_create(&lender, NULL, start, NULL));
 	while (__atomic_load_n(&turn, __ATOMIC_ACQUIRE) != 1)
 		sched_yield();
 	return lender;
@@ -299,7 +299,7 @@ static struct span *gather_from(pthread_t *lender)
 {
 	struct span *span;
 
-	*lender = begin_lender();
+	*lender = begin_lender(lend);
 	span = pagemap_find(lent[0]);
 	for (int i = 0; i < IN_A_ROW; i++) {
 		ck_assert_ptr_null(span->gatherer);
@@ -359,7 +359,7 @@ END_TEST
 START_TEST(frees_that_do_not_go_upwards_are_not_gathered)
 {
 	struct tract_heap_stats start = start_stats();
-	pthread_t lender = begin_lender();
+	pthread_t lender = begin_lender(lend);
 	struct span *span = pagemap_find(lent[0]);
 
 	for (int i = 2 * IN_A_ROW; i-- > 0;) {
@@ -530,10 +530,7 @@ START_TEST(a_free_within_a_span_is_not_taken_for_one_in_what_was_there_before)
 	tract__purge_all();
 	for (int i = 0; i < WIDE; i++)
 		wide[i] = tract__malloc(WIDE_SIZE);
-	turn = 0;
-	ck_assert(!pthread_create(&lender, NULL, lend_narrow, NULL));
-	while (__atomic_load_n(&turn, __ATOMIC_ACQUIRE) != 1)
-		sched_yield();
+	lender = begin_lender(lend_narrow);
 	for (int i = 0; i < WIDE; i++) {
 		size_t at = find_narrow(header_at(wide[i])->tally);
 
