@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Nine steps of the fast paths in as few instructions as the machine has.
+ * Ten steps of the fast paths in as few instructions as the machine has.
  *
  * The C forms say what they do; compilers do not find the x86-64 instructions
  * for them by themselves, because the accesses are atomic ones.
@@ -47,6 +47,22 @@ static inline uint64_t bit_set(uint64_t word, uint64_t index)
 	return word;
 #else
 	return word | 1ull << index % 64;
+#endif
+}
+
+/* Sets bit @index modulo 64 of *@word, a copy; was it set before? */
+static inline bool bit_was_set(uint64_t *word, uint64_t index)
+{
+#if defined(__x86_64__)
+	bool was;
+
+	__asm__("btsq %2, %0" : "+r"(*word), "=@ccc"(was) : "r"(index));
+	return was;
+#else
+	bool was = *word >> index % 64 & 1;
+
+	*word |= 1ull << index % 64;
+	return was;
 #endif
 }
 

@@ -27,21 +27,13 @@ void tract__free_by_pagemap(void *p);
 void tract__free_not_own(void *p, struct span *span);
 
 /*
- * Block @index of @span, which is the caller's: the countdown ends with it, and what
- * was deferred has been carried out.
- */
-void tract__free_last(struct span *span, uint64_t index);
-
-/*
  * None says that it does not return: a call that does not return needs a
  * stack frame in its caller, a tail call does not.
  */
-__attribute__((__noipa__, __cold__)) void
-tract__free_twice(const struct span *span, uint64_t index);
 __attribute__((__noipa__, __cold__)) void tract__free_misfit(struct span *span,
-							     uint64_t index);
+							     void *p);
 __attribute__((__noipa__, __cold__)) void
-tract__free_deferred_twice(const struct heap *heap);
+tract__free_refused(const struct span *span, const void *p);
 
 /*
  * One way for all sizes up to CLASS_TABLE_MAX, though the least could do without
@@ -61,34 +53,35 @@ static inline void *fast_malloc(size_t size)
 	return ready_take(ready, bits, ready->next);
 }
 
-/* Of a span whose owner word is @heap, the caller's, untouched. */
-static inline void fast_free_own(struct heap *heap, struct span *span, void *p)
+/*
+ * Of a span whose owner word is the caller's heap, untouched; of one unit, since its
+ * blocks are ready ones.
+ *
+ * Until a processor knows where a free stores it may hold back what the program loads
+ * next, so that the way from the pointer to the word is short: the offset is had
+ * without the header, and the index by one multiplication.
+ */
+static inline void fast_free_own(struct span *span, void *p)
 {
-	struct tally *tally;
+	struct tally *tally = span_tally(span);
 	struct block_bits *at;
-	uint64_t index, bit;
+	uint64_t word;
+	uint32_t index;
 
-	if (caught(!deferred_carry_out(&heap->deferred))) {
-		tract__free_deferred_twice(heap);
-		return;
-	}
-	index = span_index(span, p);
-	tally = span_tally(span);
-	if (caught(index >= span->block_count)) {
-		tract__free_misfit(span, index);
+	if (caught(!unit_index(span, (uintptr_t)p % UNIT_SIZE, &index))) {
+		tract__free_misfit(span, p);
 		return;
 	}
 	at = tally_bits(tally, index);
-	bit = bit_set(0, index);
-	if (caught(either_of(&at->free, &at->remote) & bit)) {
-		tract__free_twice(span, index);
+	word = read_once(&at->free);
+	if (caught(bit_was_set(&word, index)) ||
+	    caught(bit_is_set(read_once(&at->remote), index))) {
+		tract__free_refused(span, p);
 		return;
 	}
-	if (unlikely(is_one(&tally->countdown))) {
-		tract__free_last(span, index);
-		return;
-	}
-	deferred_set(&heap->deferred, p, tally, at, bit);
+	write_once(&at->free, word);
+	if (unlikely(count_down(&tally->countdown)))
+		tract__free_event(span);
 }
 
 static inline void fast_free(void *p)
@@ -102,12 +95,12 @@ static inline void fast_free(void *p)
 		return;
 	}
 	/* Beyond a run's first unit the headers have no owner. */
-	span = heap->region_spans + offset / UNIT_SIZE;
+	span = heap_span(heap, offset);
 	if (unlikely(!heap_owns(heap, span))) {
 		tract__free_not_own(p, span);
 		return;
 	}
-	fast_free_own(heap, span, p);
+	fast_free_own(span, p);
 }
 
 #endif

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "free.h"
 
-#include "fast.h"
+#include "deferred.h"
 #include "hardened.h"
 #include "options.h"
 #include "pagemap.h"
@@ -9,52 +9,6 @@
 #include "report.h"
 #include "span_state.h"
 #include "tick.h"
-
-void tract__free_deferred(struct heap *heap)
-{
-	if (caught(!deferred_carry_out(&heap->deferred)))
-		tract__free_deferred_twice(heap);
-	heap_defer_nothing(heap);
-}
-
-/* The thread may be running, and what is read be of several moments. */
-static bool seems_freed_twice(const struct heap *heap)
-{
-	const void *block =
-		__atomic_load_n(&heap->deferred.block, __ATOMIC_ACQUIRE);
-	const struct span *span;
-	uint64_t index;
-
-	if (!block)
-		return false;
-	span = pagemap_find(block);
-	index = span_index(span, block);
-	return span->kind == SPAN_SMALL && span_owner(span) == heap &&
-	       index < span->block_count &&
-	       bit_is_set(__atomic_load_n(&span_bits(span, index)->remote,
-					  __ATOMIC_ACQUIRE),
-			  index) &&
-	       heap_has_deferred(heap, block);
-}
-
-/* So many looks in a row do not meet a running thread at the same turn. */
-#define LOOKS 3
-
-void tract__free_check_deferred(struct heap *heap, void *arg)
-{
-	(void)arg;
-	for (int i = 0; i < LOOKS; i++)
-		if (likely(!seems_freed_twice(heap)))
-			return;
-	tract__free_deferred_twice(heap);
-}
-
-void tract__free_last(struct span *span, uint64_t index)
-{
-	heap_defer_nothing(tract__thread_heap);
-	if (free_block(span->tally, span_bits(span, index), 1ull << index % 64))
-		tract__free_event(span);
-}
 
 /*
  * What others have freed is taken in, so that the next frees of the span are
@@ -83,7 +37,7 @@ void tract__free_touched(struct span *span, void *p)
 	uint64_t *word;
 	bool due;
 
-	tract__free_deferred(tract__thread_heap);
+	tract__deferred_carry_out(tract__thread_heap);
 	if (caught(index >= span->block_count))
 		tract__report_corruption("invalid free", p);
 	if (caught(span_is_freed(span, index) ||

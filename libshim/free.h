@@ -5,12 +5,6 @@
 
 #include "heap.h"
 
-/* Carries out what the thread of @heap, the caller, has deferred. */
-void tract__free_deferred(struct heap *heap);
-
-/* Reports what the thread of @heap has deferred, if another has freed it as well. */
-void tract__free_check_deferred(struct heap *heap, void *arg);
-
 /* @p lies in @span, of kind SMALL, which is not the caller's or is touched. */
 void tract__free_small_slow(struct span *span, void *p);
 

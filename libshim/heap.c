@@ -9,7 +9,7 @@
 #include <pthread.h>
 
 #include "arena.h"
-#include "free.h"
+#include "deferred.h"
 #include "init.h"
 #include "options.h"
 #include "pagemap.h"
@@ -62,7 +62,6 @@ static void heap_init(struct heap *heap)
 	list_init(&heap->ready);
 	list_init(&heap->node);
 	heap->pace = PACE_MAX;
-	heap_defer_nothing(heap);
 }
 
 /* Most processes never have any.  Locked. */
@@ -114,7 +113,7 @@ static void orphan_heap(struct heap *heap)
 
 static void put_heap(struct heap *heap)
 {
-	tract__free_deferred(heap);
+	tract__deferred_carry_out(heap);
 	tract__remote_flush(heap);
 	lock_acquire(&heap->lock);
 	lock_acquire(&tract__orphans.lock);
@@ -225,7 +224,7 @@ void *tract__heap_alloc_slow(unsigned int class)
 		lock_release(&tract__orphans.lock);
 		return alloc_locked(&tract__orphans, class);
 	}
-	tract__free_deferred(heap);
+	tract__deferred_carry_out(heap);
 	p = tract__refill_take(heap, &heap->bins[class]);
 	return p ? p : alloc_locked(heap, class);
 }
@@ -239,6 +238,8 @@ void tract__heap_set_region(struct heap *heap, const struct span *span)
 	heap->region_base = (uintptr_t)region->reservation.base;
 	heap->region_length = region->reservation.length;
 	heap->region_spans = region->spans;
+	heap->region_owner = (uintptr_t)heap |
+			     OWNER_GENERATION(region->generation);
 }
 
 void tract__heap_visit(void (*visit)(struct heap *heap, void *arg), void *arg)
@@ -266,7 +267,7 @@ void tract__heap_collect(void)
 
 	if (heap == &tract__empty_heap)
 		return;
-	tract__free_deferred(heap);
+	tract__deferred_carry_out(heap);
 	tract__remote_flush(heap);
 	lock_acquire(&heap->lock);
 	settle_heap(heap);
@@ -327,25 +328,9 @@ static void recount(struct span *span, void *arg)
 		/* Both are set while a bit is collected. */
 		write_once(&word->remote,
 			   read_once(&word->remote) & ~read_once(&word->free));
-		freed += bit_count(read_once(&word->remote));
+		freed += bit_count(span_remote(span, i));
 	}
 	write_once(&span->tally->remote_freed, freed);
-}
-
-/*
- * Caught while it was written: what was there before has been carried out, and its
- * span may have gone for that, and be another heap's.
- */
-static bool is_torn(const struct heap *heap)
-{
-	const struct deferred *deferred = &heap->deferred;
-	const struct span *span = pagemap_find(deferred->block);
-	uint64_t index = span_index(span, deferred->block);
-
-	return span->kind != SPAN_SMALL || span_owner(span) != heap ||
-	       deferred->bit != 1ull << index % 64 ||
-	       deferred->tally != span->tally ||
-	       deferred->at != span_bits(span, index);
 }
 
 void tract__heap_fork_child(void)
@@ -367,8 +352,7 @@ void tract__heap_fork_child(void)
 		next = n->next;
 		if (heap == own)
 			continue;
-		if (!heap->deferred.block || is_torn(heap))
-			heap_defer_nothing(heap);
+		tract__deferred_forget_torn(heap);
 		put_heap(heap);
 	}
 }

@@ -20,7 +20,6 @@
 #define TRACT_HEAP_H
 
 #include "bitops.h"
-#include "deferred.h"
 #include "lock.h"
 #include "ready.h"
 #include "size_class.h"
@@ -56,7 +55,8 @@ struct heap {
 	uintptr_t region_base;
 	size_t region_length;
 	struct span *region_spans;
-	struct deferred deferred; /* on the line that every free reads */
+	uintptr_t region_owner; /* owner word of the heap's own there, without tags */
+	void *deferred;		/* a freed block, or NULL: see deferred.h */
 	struct bin bins[CLASS_COUNT];
 	struct batch batches[CLASS_COUNT];
 	uint64_t batches_open[(CLASS_COUNT + 63) / 64]; /* those with bits */
@@ -78,9 +78,6 @@ struct heap {
 	uint32_t pace; /* frees into a current span between two looks */
 	uint32_t paced_at;
 	uint32_t tagged_at;
-	/* What is freed and counted when nothing is deferred.  Looked at by nobody. */
-	struct block_bits nothing;
-	struct tally nothing_tally;
 };
 
 extern __thread struct heap *tract__thread_heap;
@@ -137,21 +134,30 @@ void tract__heap_fork_prepare(void);
 void tract__heap_fork_parent(void);
 void tract__heap_fork_child(void);
 
-static inline void heap_defer_nothing(struct heap *heap)
-{
-	deferred_set(&heap->deferred, NULL, &heap->nothing_tally,
-		     &heap->nothing, 0);
-}
-
 static inline bool heap_has_deferred(const struct heap *heap, const void *p)
 {
-	return read_once(&heap->deferred.block) == p;
+	return read_once(&heap->deferred) == p;
 }
 
-/* Is @heap the span's owner, and the span untouched? */
+/* Of an offset in the heap's region: the header of its unit. */
+static inline struct span *heap_span(const struct heap *heap, uintptr_t offset)
+{
+	return heap->region_spans + offset / UNIT_SIZE;
+}
+
+/*
+ * Is @heap the owner of the span, found by arithmetic, and is that untouched, and are
+ * frees of it made at once?
+ */
 static inline bool heap_owns(const struct heap *heap, const struct span *span)
 {
-	return word_equals(&span->owner, (uintptr_t)heap);
+	return word_equals(&span->owner, heap->region_owner);
+}
+
+/* The same, and are they deferred? */
+static inline bool heap_defers(const struct heap *heap, const struct span *span)
+{
+	return word_equals(&span->owner, heap->region_owner | OWNER_DEFERS);
 }
 
 /* Takes a block of @word, which is the bin's and not 0. */

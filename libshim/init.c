@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "arena.h"
-#include "free.h"
+#include "deferred.h"
 #include "heap.h"
 #include "lock.h"
 #include "options.h"
@@ -93,9 +93,8 @@ static __attribute__((constructor(101))) void start(void)
 static __attribute__((destructor(101))) void finish(void)
 {
 	/* Freed by two threads, it is found out now or never. */
-	if (tract__thread_heap != &tract__empty_heap)
-		tract__free_deferred(tract__thread_heap);
-	tract__heap_visit(tract__free_check_deferred, NULL);
+	tract__deferred_carry_out(tract__thread_heap);
+	tract__heap_visit(tract__deferred_check, NULL);
 	if (tract__options.stats)
 		tract__stats_report(STDERR);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "arena.h"
+#include "deferred.h"
 #include "fast.h"
 #include "free.h"
 #include "hardened.h"
@@ -78,18 +79,21 @@ static noinline void *malloc_slow_class(unsigned int class)
 	return likely(p) ? p : malloc_class_again(class);
 }
 
-/* A block, and what else is free in its word is ready from now on. */
-static noinline void *malloc_get_ready(unsigned int class)
+/* What is free in the bin's word is ready from now on. */
+static inline void get_ready(ready_of_thread *ready, const struct bin *bin)
 {
-	void *p = malloc_slow_class(class);
-	const struct bin *bin = &tract__thread_heap->bins[class];
-	ready_of_thread *ready = ready_of(class);
-
 	ready->bits = read_once(bin->word);
 	ready->base = bin->word_base;
 	ready->word = bin->word;
 	ready->block_size = bin->block_size;
 	ready->next = ready_block(ready, ready->bits);
+}
+
+static noinline void *malloc_refill(unsigned int class)
+{
+	void *p = malloc_slow_class(class);
+
+	get_ready(ready_of(class), &tract__thread_heap->bins[class]);
 	return p;
 }
 
@@ -101,31 +105,17 @@ noinline void *tract__malloc_slow(size_t size)
 {
 	unsigned int class = size_class_of(size);
 	ready_of_thread *ready = ready_of(class);
-	uint64_t bits;
+	uint64_t bits = ready->word ? read_once(ready->word) : 0;
 
-	if (unlikely(!ready->word))
-		return malloc_get_ready(class);
-	bits = read_once(ready->word);
-	if (bit_count(bits) < WORD_LEAST)
-		return malloc_get_ready(class);
+	if (bit_count(bits) < WORD_LEAST) {
+		struct bin *bin = &tract__thread_heap->bins[class];
+
+		if (unlikely(!tract__refill_next(bin)))
+			return malloc_refill(class);
+		get_ready(ready, bin);
+		bits = ready->bits;
+	}
 	return ready_take(ready, bits, ready_block(ready, bits));
-}
-
-/*
- * The block that the thread freed last, if it is one of the class: its free is called
- * off, and the block is in the cache.  Else NULL.
- */
-static inline void *take_deferred(struct heap *heap, unsigned int class)
-{
-	const struct deferred *deferred = &heap->deferred;
-	void *p = deferred->block;
-
-	if (!p || pagemap_find(p)->class != class)
-		return NULL;
-	if (caught(any_set(&deferred->at->remote, deferred->bit)))
-		tract__free_deferred_twice(heap);
-	heap_defer_nothing(heap);
-	return p;
 }
 
 static inline void *malloc_from_bin(unsigned int class)
@@ -133,7 +123,7 @@ static inline void *malloc_from_bin(unsigned int class)
 	struct heap *heap = tract__thread_heap;
 	struct bin *bin = &heap->bins[class];
 	uint64_t word = read_once(bin->word);
-	void *p = take_deferred(heap, class);
+	void *p = tract__deferred_take(heap, class);
 
 	if (p)
 		return p;
@@ -168,39 +158,38 @@ void *tract__malloc(size_t size)
 	return fast_malloc(size);
 }
 
-void tract__free_twice(const struct span *span, uint64_t index)
-{
-	tract__report_corruption("double free",
-				 span->base + index * span->block_size);
-}
-
-void tract__free_deferred_twice(const struct heap *heap)
-{
-	tract__report_corruption("double free", heap->deferred.block);
-}
-
 /*
  * No block of @span starts at @p.  Where it lay in a region that was given back
  * since, and its headers serve another now, that says nothing: the map decides.
- * What was deferred has been carried out.
  */
-void tract__free_misfit(struct span *span, uint64_t index)
+void tract__free_misfit(struct span *span, void *p)
 {
-	void *p = span->base + span_offset(span, index);
 	struct span *other = pagemap_find(p);
 
-	heap_defer_nothing(tract__thread_heap);
 	if (other == span)
 		tract__report_corruption("invalid free", p);
 	tract__free_now(other, p);
 }
 
+/* The bits say that it is free, or that it is behind the last block of @span. */
+void tract__free_refused(const struct span *span, const void *p)
+{
+	bool is_block = span_index(span, p) < span->block_count;
+
+	tract__report_corruption(is_block ? "double free" : "invalid free", p);
+}
+
 void tract__free_now(struct span *span, void *p)
 {
 	struct heap *heap = tract__thread_heap;
+	/* The map knows of which region it is. */
+	uintptr_t owner = read_once(&span->owner) &
+			  ~OWNER_GENERATION(GENERATION_MAX);
 
-	if (heap_owns(heap, span))
-		fast_free_own(heap, span, p);
+	if (owner == (uintptr_t)heap)
+		fast_free_own(span, p);
+	else if (owner == ((uintptr_t)heap | OWNER_DEFERS))
+		tract__deferred_free(heap, span, p);
 	else if (span->kind == SPAN_SMALL)
 		tract__free_small_slow(span, p);
 	else if (span->kind == SPAN_LARGE)
@@ -233,8 +222,13 @@ static noinline void free_not_gathered(void *p, struct span *span)
 noinline void tract__free_not_own(void *p, struct span *span)
 {
 	struct heap *heap = tract__thread_heap;
-	uint64_t index = span_index(span, p);
+	uint64_t index;
 
+	if (heap_defers(heap, span)) {
+		tract__deferred_free(heap, span, p);
+		return;
+	}
+	index = span_index(span, p);
 	/*
 	 * A number below block_count says that a block of that span begins there,
 	 * whichever unit's header it is: but for the first of a small span that is
@@ -298,8 +292,8 @@ static inline size_t own_small_size(const void *p)
 
 	if (unlikely(offset >= heap->region_length))
 		return 0;
-	span = heap->region_spans + offset / UNIT_SIZE;
-	if (unlikely(!heap_owns(heap, span)))
+	span = heap_span(heap, offset);
+	if (unlikely(!heap_owns(heap, span) && !heap_defers(heap, span)))
 		return 0;
 	index = span_index(span, p);
 	if (unlikely(index >= span->block_count || span_is_freed(span, index) ||

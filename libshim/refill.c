@@ -6,6 +6,7 @@
 #include "hardened.h"
 #include "options.h"
 #include "pagemap.h"
+#include "region.h"
 #include "span_state.h"
 #include "sys.h"
 
@@ -19,7 +20,7 @@
  * When all but one in NARROW_FRACTION is free, half is gone over from then on:
  * what is allocated next is in the cache more likely.
  */
-#define WIDEN_FRACTION 8
+#define WIDEN_FRACTION 3
 #define NARROW_FRACTION 4
 
 /*
@@ -57,12 +58,20 @@ static bool find_word(struct bin *bin, unsigned int from)
 	return false;
 }
 
-static unsigned int count_free(const struct span *span)
+/* How much is free in the words that are gone over, and which is worth going to first. */
+static unsigned int survey(const struct span *span, unsigned int *first)
 {
 	unsigned int free_blocks = 0;
 
-	for (unsigned int i = 0; i < span->round; i++)
-		free_blocks += bit_count(read_once(&span->tally->bits[i].free));
+	*first = span->round;
+	for (unsigned int i = span->round; i-- > 0;) {
+		unsigned int n =
+			bit_count(read_once(&span->tally->bits[i].free));
+
+		free_blocks += n;
+		if (n >= WORD_LEAST)
+			*first = i;
+	}
 	return free_blocks;
 }
 
@@ -88,10 +97,10 @@ static bool widen(struct bin *bin)
 static bool begin_round(struct bin *bin)
 {
 	struct span *span = bin->span;
-	unsigned int free_blocks = count_free(span);
+	unsigned int first, free_blocks = survey(span, &first);
 
 	if (is_full(span, free_blocks) && tract__span_collect(span))
-		free_blocks = count_free(span);
+		free_blocks = survey(span, &first);
 	span->least = WORD_LEAST;
 	if (is_full(span, free_blocks)) {
 		if (widen(bin))
@@ -99,11 +108,12 @@ static bool begin_round(struct bin *bin)
 		if (free_blocks * GIVE_UP_FRACTION < span->block_count)
 			return false;
 		span->least = 1;
+		first = 0;
 	}
 	if ((span->round * 64u - free_blocks) * NARROW_FRACTION <
 	    span->round * 64u)
 		span->round = (uint16_t)((span->round + 1) / 2);
-	return find_word(bin, 0);
+	return find_word(bin, first);
 }
 
 /* Which word of its span's bitmap the bin points at. */
@@ -117,6 +127,11 @@ static bool next_word(struct bin *bin)
 {
 	return bin->span &&
 	       (find_word(bin, word_number(bin) + 1) || begin_round(bin));
+}
+
+bool tract__refill_next(struct bin *bin)
+{
+	return !unlikely(tract__options.hardened) && next_word(bin);
 }
 
 void *tract__refill_take(struct heap *heap, struct bin *bin)
@@ -200,6 +215,13 @@ void tract__refill_prepare(struct heap *heap)
 		tract__sys_populate(span->base, span->units * UNIT_SIZE);
 }
 
+/* Frees of what malloc() has none ready of are deferred. */
+static uintptr_t owner_tags(const struct span *span)
+{
+	return (span->class < READY_CLASSES ? 0 : OWNER_DEFERS) |
+	       OWNER_GENERATION(region_of(span)->generation);
+}
+
 static struct span *new_span(struct heap *heap, unsigned int class)
 {
 	unsigned int size = tract__class_size[class];
@@ -210,10 +232,8 @@ static struct span *new_span(struct heap *heap, unsigned int class)
 
 	if (!span)
 		return NULL;
-	span->shift = (uint8_t)__builtin_ctz(size);
-	span->inverse = odd_inverse(size >> span->shift);
+	span_set_block_size(span, size);
 	span->class = (uint8_t) class;
-	span->block_size = size;
 	span->block_count = blocks;
 	span->fresh = 0;
 	span->round = 0;
@@ -227,12 +247,16 @@ static struct span *new_span(struct heap *heap, unsigned int class)
 			write_once(&span_held_bits(span)[i], 0);
 	}
 	/* Beyond the last block nothing is free, ever. */
-	if (blocks % 64)
-		write_once(&span->tally->bits[words - 1].free,
-			   (1ull << blocks % 64) - 1);
+	if (blocks % 64) {
+		struct block_bits *last = &span->tally->bits[words - 1];
+
+		write_once(&last->free, (1ull << blocks % 64) - 1);
+		write_once(&last->remote, 1ull << blocks % 64);
+	}
 	list_init(&span->node);
 	list_init(&span->ready);
-	__atomic_store_n(&span->owner, (uintptr_t)heap, __ATOMIC_RELEASE);
+	__atomic_store_n(&span->owner, (uintptr_t)heap | owner_tags(span),
+			 __ATOMIC_RELEASE);
 	tract__pagemap_set(span->base, units, span);
 	return span;
 }

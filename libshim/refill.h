@@ -6,7 +6,7 @@
 #include "heap.h"
 
 /* Free blocks for which a word of a bitmap is worth going to. */
-#define WORD_LEAST 8
+#define WORD_LEAST 20
 
 /*
  * Takes a block of the bin's current span, and points the bin at the word that it
@@ -14,6 +14,12 @@
  * words and the bin are its own.
  */
 void *tract__refill_take(struct heap *heap, struct bin *bin);
+
+/*
+ * Points the bin at the next word of its current span worth going to.  False: there is
+ * none, or it is not by words that blocks are taken.  By the heap's thread alone.
+ */
+bool tract__refill_next(struct bin *bin);
 
 /* Refills the bin and takes a block.  NULL: no memory.  Heap locked. */
 void *tract__refill(struct heap *heap, unsigned int class);

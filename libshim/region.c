@@ -142,7 +142,8 @@ static struct region *region_slot(size_t units)
 
 	for (unsigned int i = 0; i < tract__arena.region_count; i++) {
 		region = &tract__arena.regions[i];
-		if (!region->units && region->units_max >= units)
+		if (!region->units && region->units_max >= units &&
+		    region->generation < GENERATION_MAX)
 			return region;
 	}
 	if (tract__arena.region_count == REGIONS_MAX)
@@ -260,6 +261,7 @@ static bool release(struct region *region)
 	tract__purge_map_restart(&region->map, 0);
 	region->purged = 0;
 	region->offered_end = 0;
+	region->generation++;
 	region->units = 0;
 	return true;
 }

@@ -44,8 +44,9 @@ struct region {
 	struct purge_map map;
 	size_t units; /* 0: no reservation */
 	size_t units_max;
-	size_t offered_end; /* nothing from here on was ever offered */
-	uint64_t purged;    /* units, by purge.c */
+	size_t offered_end;  /* nothing from here on was ever offered */
+	uint64_t purged;     /* units, by purge.c */
+	uint32_t generation; /* see OWNER_GENERATION() */
 	enum pool pool;
 	bool bound; /* the module keeps the map */
 	bool huge;  /* may have huge pages */

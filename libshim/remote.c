@@ -38,6 +38,7 @@
  */
 #include "remote.h"
 
+#include "deferred.h"
 #include "pagemap.h"
 #include "report.h"
 #include "span_state.h"
@@ -71,25 +72,12 @@ static cold void double_free(const struct span *span, uint64_t index)
 }
 
 /*
- * A block that the owner has freed of which the span does not know, or NULL.  To look
- * takes a line from the owner that each of its frees writes: only where it matters.
- */
-static const void *deferred_in(const struct span *span)
-{
-	const struct heap *heap = span_owner(span);
-	const void *block = heap ? read_once(&heap->deferred.block) : NULL;
-	uintptr_t offset = (uintptr_t)block - (uintptr_t)span->base;
-
-	return unlikely(offset < span->units * UNIT_SIZE) ? block : NULL;
-}
-
-/*
  * Of a span in which all is freed, and a block deferred, which counts as out: another
  * has freed it too.  Unless it is being carried out: then its bit says so.
  */
 static void check_deferred(const struct span *span)
 {
-	const void *deferred = deferred_in(span);
+	const void *deferred = tract__deferred_in(span);
 	uint64_t index;
 
 	if (likely(!deferred))
@@ -122,7 +110,7 @@ static void retire_if_empty(struct span *span)
 static bool is_for_owner(const struct span *span)
 {
 	return span_has_room(span) ||
-	       (span_out(span) == 1 && deferred_in(span));
+	       (span_out(span) == 1 && tract__deferred_in(span));
 }
 
 /* Without the lock: the span may be another's meanwhile. */
@@ -292,7 +280,7 @@ static noinline void begin_batch(struct heap *heap, struct batch *batch,
 	/* After the gatherer is named: pairs with untouch() in span_state.c. */
 	span_touch(span);
 	/* Its owner frees nothing there unseen from now on; it may have before. */
-	if (deferred_in(span))
+	if (tract__deferred_in(span))
 		tract__remote_tell(heap, span->class);
 	if (++heap->batches_begun % FLUSH_INTERVAL == 0)
 		tract__remote_flush(heap);
@@ -368,7 +356,7 @@ void tract__remote_free(struct span *span, const void *p)
 
 static void count_gathered(struct heap *heap, void *arg)
 {
-	const void *deferred = read_once(&heap->deferred.block);
+	const void *deferred = read_once(&heap->deferred);
 	size_t *blocks = arg;
 
 	if (deferred)

@@ -10,11 +10,13 @@
  *           thread of the heap that the span is attached to), with plain
  *           stores; others only look.
  *   remote  1: freed by a thread that is not the owner, not yet collected.
- *           Written by everybody, atomically.
+ *           Written by everybody, atomically.  And set for ever is the bit behind the
+ *           last block, if its word has one: so the pointer to what is left over at
+ *           the end of the span is refused as a freed block's would be.
  *
  * A block is allocated when neither bit is set (and its owner's thread has not
- * freed it as the last one, see deferred.h): the allocated bit of which double and
- * invalid frees are caught.  When the owner collects, it sets the
+ * freed it as the last large one, see deferred.h): the allocated bit of which double
+ * and invalid frees are caught.  When the owner collects, it sets the
  * free bit first and clears the remote bit after, so that at no moment a free
  * block looks allocated.
  */
@@ -43,6 +45,17 @@ enum span_state {
 
 /* Tag on span.owner: there may be remote frees to collect. */
 #define OWNER_TOUCHED ((uintptr_t)1)
+/* The owner defers its frees of it: see deferred.h. */
+#define OWNER_DEFERS ((uintptr_t)2)
+/*
+ * Above the address: of how many regions before this one the headers were.  A heap may
+ * look for a span by arithmetic in a region that was given back, and whose headers
+ * serve another place now: none there is its own as far as that number goes.
+ */
+#define OWNER_GENERATION(generation) ((uintptr_t)(generation) << 48)
+#define GENERATION_MAX 0xffff
+#define OWNER_TAGS                                                             \
+	(OWNER_TOUCHED | OWNER_DEFERS | OWNER_GENERATION(GENERATION_MAX))
 
 /* Added to the count of live blocks of a span that must not look empty. */
 #define USED_BIAS (1u << 30)
@@ -73,14 +86,14 @@ struct tally {
 struct span {
 	/* First cache line: what frees read. */
 	char *base;
-	uint64_t inverse; /* of the odd part of block_size, modulo 2^64 */
-	uintptr_t owner;  /* struct heap, OWNER_TOUCHED; 0 if not small */
+	uint64_t reciprocal; /* 2^64 by block_size, rounded up */
+	uintptr_t owner;     /* struct heap, OWNER_TAGS; 0 if not small */
 	struct tally *tally;
-	uint64_t block_count;
+	uint32_t unit_reciprocal; /* 2^32 by block_size, rounded up */
+	uint32_t block_count;
 	uint32_t block_size;
 	uint32_t units; /* of the run */
 	uint16_t words; /* of each bitmap */
-	uint8_t shift;	/* block_size is odd part << shift */
 	uint8_t class;
 	uint8_t kind;
 	uint8_t state;	/* small: enum span_state; large: enum guard_state */
@@ -120,44 +133,48 @@ static inline struct heap *span_owner(const struct span *span)
 {
 	uintptr_t owner = __atomic_load_n(&span->owner, __ATOMIC_ACQUIRE);
 
-	return (struct heap *)(owner & ~OWNER_TOUCHED);
+	return (struct heap *)(owner & ~OWNER_TAGS);
+}
+
+static inline void span_set_block_size(struct span *span, uint32_t size)
+{
+	span->block_size = size;
+	span->reciprocal = UINT64_MAX / size + 1;
+	span->unit_reciprocal = UINT32_MAX / size + 1;
 }
 
 /*
  * Which block starts at @p?  A number of block_count or more: none does.
  *
- * The offset times the inverse of the odd part, rotated by the power of two, is
- * the quotient if the division is exact and more than any quotient if not, for
- * every 64-bit offset: one comparison answers for interior pointers, for the
- * tail of the span and for nonsense alike.
+ * Times the reciprocal an offset is the quotient, in the upper half of the product.
+ * The lower half is less than the reciprocal if and only if the division is exact:
+ * what the reciprocal was rounded up by adds up to less than that, as long as the
+ * offset is less than 2^32, and of any other the quotient is too large.  So interior
+ * pointers, the tail of the span and nonsense are told by two comparisons.
  */
 static inline uint64_t span_index(const struct span *span, const void *p)
 {
-	uint64_t q = (uint64_t)((uintptr_t)p - (uintptr_t)span->base) *
-		     span->inverse;
-	unsigned int shift = span->shift;
+	uint64_t offset = (uintptr_t)p - (uintptr_t)span->base;
+	unsigned __int128 product =
+		(unsigned __int128)offset * span->reciprocal;
 
-	/* The compiler knows a rotation when it sees one. */
-	return q >> shift | q << (-shift & 63);
+	if ((uint64_t)product >= span->reciprocal)
+		return UINT64_MAX;
+	return (uint64_t)(product >> 64);
 }
 
-/* The offset from the span's start of which span_index() made @index. */
-static inline uint64_t span_offset(const struct span *span, uint64_t index)
+/*
+ * The same with half the bits, for blocks of up to 32 KiB and an offset in the span's
+ * first unit.  False: no block starts there, nor would one behind the last.
+ */
+static inline bool unit_index(const struct span *span, uint64_t offset,
+			      uint32_t *index)
 {
-	unsigned int shift = span->shift;
+	uint32_t reciprocal = span->unit_reciprocal;
+	uint64_t product = offset * reciprocal;
 
-	return (index << shift | index >> (-shift & 63)) *
-	       (span->block_size >> shift);
-}
-
-/* Inverse of an odd number modulo 2^64; each step doubles the correct bits. */
-static inline uint64_t odd_inverse(uint64_t odd)
-{
-	uint64_t x = odd * 3 ^ 2;
-
-	for (int i = 0; i < 4; i++)
-		x *= 2 - odd * x;
-	return x;
+	*index = (uint32_t)(product >> 32);
+	return (uint32_t)product < reciprocal;
 }
 
 /*
@@ -182,9 +199,8 @@ static inline struct tally *span_tally(const struct span *span)
  */
 static inline struct block_bits *tally_bits(struct tally *tally, uint64_t index)
 {
-	size_t offset = index / 64 * sizeof(struct block_bits);
+	size_t offset = index / 4 & -sizeof(struct block_bits);
 
-	__asm__("" : "+r"(offset));
 	return (struct block_bits *)((char *)tally->bits + offset);
 }
 
@@ -193,6 +209,31 @@ static inline struct block_bits *span_bits(const struct span *span,
 					   uint64_t index)
 {
 	return tally_bits(span_tally(span), index);
+}
+
+/*
+ * Frees block @index, of which nothing is to be checked any more.  By the owner.
+ * Release: who sees the count (and may retire the span for it) sees the bit as well.
+ * The span may be somebody else's after this.  True: its countdown has ended.
+ */
+static inline bool span_free_block(struct span *span, uint64_t index)
+{
+	struct tally *tally = span_tally(span);
+	uint64_t *word = &tally_bits(tally, index)->free;
+
+	write_once(word, bit_set(read_once(word), index));
+	return count_down(&tally->countdown);
+}
+
+/* Word @i of the remote bits, without that behind the last block. */
+static inline uint64_t span_remote(const struct span *span, unsigned int i)
+{
+	uint64_t bits =
+		__atomic_load_n(&span->tally->bits[i].remote, __ATOMIC_ACQUIRE);
+
+	if (i == span->block_count / 64)
+		bits &= ~(1ull << span->block_count % 64);
+	return bits;
 }
 
 /* Is block @index free, or freed by a thread that is not the owner? */

@@ -25,8 +25,7 @@ static uint32_t collect_bits(struct span *span)
 
 	for (unsigned int i = 0; i < span->words; i++) {
 		struct block_bits *word = &span->tally->bits[i];
-		uint64_t bits =
-			__atomic_load_n(&word->remote, __ATOMIC_ACQUIRE);
+		uint64_t bits = span_remote(span, i);
 		uint64_t free_word = read_once(&word->free);
 
 		if (!bits)
@@ -76,8 +75,8 @@ void tract__span_set_owner(struct span *span, struct heap *heap)
 	uintptr_t old = read_once(&span->owner);
 
 	while (!__atomic_compare_exchange_n(
-		&span->owner, &old, (uintptr_t)heap | (old & OWNER_TOUCHED),
-		false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+		&span->owner, &old, (uintptr_t)heap | (old & OWNER_TAGS), false,
+		__ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
 		;
 }
 

@@ -18,10 +18,8 @@ static size_t live_blocks(const struct span *span)
 	size_t live = span->block_count;
 
 	for (unsigned int i = 0; i < span->words; i++) {
-		const struct block_bits *bits = &span->tally->bits[i];
-
-		live -= bit_count(read_once(&bits->free) |
-				  read_once(&bits->remote));
+		live -= bit_count(read_once(&span->tally->bits[i].free) |
+				  span_remote(span, i));
 	}
 	return live;
 }

@@ -13,8 +13,10 @@
 #include "stats.h"
 #include "suite.h"
 
-#define SIZE 1000   /* of a class with 64 blocks a span */
-#define BEYOND 2000 /* of one that malloc() has nothing ready of */
+#define SIZE 2000    /* of a class of which malloc() has nothing ready */
+#define SPAN 32	     /* blocks in a span of it */
+#define BLOCKS 100   /* in three of them, and some in another */
+#define ANOTHER 4000 /* of another such class */
 
 static void *elsewhere(void *(*run)(void *), void *arg)
 {
@@ -51,12 +53,12 @@ static bool is_deferred(const void *p)
 }
 
 /* A block of which the free is deferred; not that with which the pace is found. */
-static void *deferred_of(size_t size)
+static void *deferred_block(void)
 {
 	void *p;
 
 	for (int i = 0; i < 100; i++) {
-		p = tract__malloc(size);
+		p = tract__malloc(SIZE);
 		tract__free(p);
 		if (is_deferred(p))
 			return p;
@@ -65,9 +67,10 @@ static void *deferred_of(size_t size)
 	return NULL;
 }
 
-static void *deferred_block(void)
+/* Has what is deferred carried out. */
+static void free_another(void)
 {
-	return deferred_of(SIZE);
+	tract__free(tract__malloc(ANOTHER));
 }
 
 START_TEST(it_counts_as_free_for_all_threads)
@@ -88,7 +91,7 @@ START_TEST(it_is_made_by_what_comes_next)
 {
 	void *p = deferred_block(), *q;
 
-	tract__free(tract__malloc(SIZE));
+	free_another();
 	ck_assert(!is_deferred(p));
 	q = deferred_block();
 	tract__trim();
@@ -99,19 +102,19 @@ END_TEST
 /* The block, not its neighbour, and allocated for everybody who looks. */
 START_TEST(it_is_called_off_by_a_malloc_of_its_class)
 {
-	void *keep = tract__malloc(BEYOND), *other = tract__malloc(BEYOND * 2);
+	void *keep = tract__malloc(SIZE), *other = tract__malloc(ANOTHER);
 	void *p, *another;
 	size_t live = live_of(keep);
 
-	p = deferred_of(BEYOND);
-	another = tract__malloc(BEYOND * 2);
+	p = deferred_block();
+	another = tract__malloc(ANOTHER);
 	ck_assert(is_deferred(p));
-	ck_assert_ptr_eq(tract__malloc(BEYOND), p);
+	ck_assert_ptr_eq(tract__malloc(SIZE), p);
 	ck_assert(!is_deferred(p));
 	ck_assert_uint_eq(live_of(keep), live + 1);
 	ck_assert_uint_eq((size_t)elsewhere(live_there, keep), live + 1);
-	ck_assert_uint_ge(tract__usable_size(p), BEYOND);
-	ck_assert_ptr_ne(tract__malloc(BEYOND), p);
+	ck_assert_uint_ge(tract__usable_size(p), SIZE);
+	ck_assert_ptr_ne(tract__malloc(SIZE), p);
 	tract__free(p);
 	ck_assert_uint_eq(live_of(keep), live + 1);
 	tract__free(keep);
@@ -127,17 +130,17 @@ static void check_taken_twice(bool crossing)
 	pid_t pid = fork();
 
 	if (!pid) {
-		struct deferred *deferred = &tract__thread_heap->deferred;
-		void *p = deferred_of(BEYOND);
+		void **deferred = &tract__thread_heap->deferred;
+		void *p = deferred_block();
 
 		close(STDERR_FILENO);
 		if (crossing) {
-			deferred->block = NULL;
+			*deferred = NULL;
 			elsewhere(free_it, p);
-			deferred->block = p;
-			tract__malloc(BEYOND);
+			*deferred = p;
+			tract__malloc(SIZE);
 		} else {
-			tract__malloc(BEYOND);
+			tract__malloc(SIZE);
 			tract__free(p);
 			tract__free(p);
 		}
@@ -158,18 +161,18 @@ END_TEST
 START_TEST(the_last_block_of_a_span_takes_it_along)
 {
 	struct tract_heap_stats before, after;
-	void *p[200];
+	void *p[BLOCKS];
 
-	for (int i = 0; i < 200; i++)
+	for (int i = 0; i < BLOCKS; i++)
 		p[i] = tract__malloc(SIZE);
 	tract__stats_get(&before);
 	/* The second span is whole, and no more current. */
-	for (int i = 64; i < 128; i++)
+	for (int i = SPAN; i < 2 * SPAN; i++)
 		tract__free(p[i]);
 	tract__stats_get(&after);
 	ck_assert_uint_ge(after.spans_freed, before.spans_freed + 1);
-	for (int i = 0; i < 200; i++)
-		if (i < 64 || i >= 128)
+	for (int i = 0; i < BLOCKS; i++)
+		if (i < SPAN || i >= 2 * SPAN)
 			tract__free(p[i]);
 }
 END_TEST
@@ -187,15 +190,15 @@ static void *free_all(void *arg)
  * Some of the second of three spans of @p, which has room then and is no more current:
  * the first that is not freed.  The free before it is deferred.
  */
-static int free_some(void *p[200])
+static int free_some(void *p[BLOCKS])
 {
 	int i;
 
-	for (i = 0; i < 200; i++)
+	for (i = 0; i < BLOCKS; i++)
 		p[i] = tract__malloc(SIZE);
-	for (i = 64; i < 64 + 20 || !is_deferred(p[i - 1]); i++)
+	for (i = SPAN; i < SPAN + 10 || !is_deferred(p[i - 1]); i++)
 		tract__free(p[i]);
-	ck_assert_int_lt(i, 128);
+	ck_assert_int_lt(i, 2 * SPAN);
 	ck_assert(pagemap_find(p[i - 1]) == pagemap_find(p[i]));
 	ck_assert_int_eq(pagemap_find(p[i])->state, SPAN_PARTIAL);
 	return i;
@@ -205,22 +208,22 @@ static int free_some(void *p[200])
 START_TEST(a_span_that_others_emptied_goes_when_its_owner_comes_by)
 {
 	struct tract_heap_stats before, after;
-	void *p[201];
+	void *p[BLOCKS + 1];
 	int i = free_some(p);
 
 	tract__stats_get(&before);
-	p[200] = p[128];
-	p[128] = NULL;
+	p[BLOCKS] = p[2 * SPAN];
+	p[2 * SPAN] = NULL;
 	elsewhere(free_all, p + i);
-	p[128] = p[200];
-	p[200] = NULL;
+	p[2 * SPAN] = p[BLOCKS];
+	p[BLOCKS] = NULL;
 	ck_assert(is_deferred(p[i - 1]));
-	/* To another class. */
-	tract__free(tract__malloc(SIZE / 2));
+	/* Not only of such classes. */
+	tract__free(tract__malloc(SIZE / 4));
 	tract__stats_get(&after);
 	ck_assert_uint_eq(after.spans_freed, before.spans_freed + 1);
-	free_all(p + 128);
-	p[64] = NULL;
+	free_all(p + 2 * SPAN);
+	p[SPAN] = NULL;
 	free_all(p);
 }
 END_TEST
@@ -232,11 +235,11 @@ START_TEST(a_span_that_others_emptied_too_far_is_caught)
 	pid_t pid = fork();
 
 	if (!pid) {
-		void *p[201];
+		void *p[BLOCKS + 1];
 		int i = free_some(p);
 
 		close(STDERR_FILENO);
-		p[128] = NULL;
+		p[2 * SPAN] = NULL;
 		elsewhere(free_all, p + i - 1);
 		_exit(0);
 	}
@@ -278,25 +281,27 @@ START_TEST(a_forked_child_has_it_made_for_threads_it_lacks)
 }
 END_TEST
 
-/* In the middle of the writing of another: only what is whole is believed. */
-START_TEST(a_forked_child_drops_what_is_torn)
+/* Of the heap of this thread, as if it were another's. */
+static void forked_without_it(void)
 {
-	void *keep = tract__malloc(SIZE);
-	size_t live = live_of(keep);
-	struct deferred *deferred;
-	int status;
-	pid_t pid;
+	tract__thread_heap = &tract__empty_heap;
+	tract__heap_fork_prepare();
+	tract__heap_fork_child();
+}
 
-	deferred_block();
-	deferred = &tract__thread_heap->deferred;
-	pid = fork();
+/* Its thread was caught between carrying out and forgetting. */
+START_TEST(a_forked_child_does_not_free_twice_what_was_carried_out)
+{
+	void *keep = tract__malloc(SIZE), *p = deferred_block();
+	size_t live = live_of(keep);
+	int status;
+	pid_t pid = fork();
+
 	if (!pid) {
-		/* As if the heap were another thread's, stopped half way. */
-		deferred->block = keep;
-		tract__thread_heap = &tract__empty_heap;
-		tract__heap_fork_prepare();
-		tract__heap_fork_child();
-		_exit(live_of(keep) != live + 1 || !tract__usable_size(keep));
+		free_another();
+		tract__thread_heap->deferred = p;
+		forked_without_it();
+		_exit(live_of(keep) != live);
 	}
 	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
 	ck_assert_int_eq(status, 0);
@@ -310,21 +315,15 @@ END_TEST
  */
 START_TEST(a_forked_child_frees_nothing_in_the_span_of_another)
 {
-	void *keep = tract__malloc(SIZE);
-	struct deferred deferred;
+	void *keep = tract__malloc(SIZE), *p = deferred_block();
+	struct span *span = pagemap_find(p);
 	int status;
-	pid_t pid;
+	pid_t pid = fork();
 
-	deferred_block();
-	deferred = tract__thread_heap->deferred;
-	pid = fork();
 	if (!pid) {
-		pagemap_find(deferred.block)->owner =
-			(uintptr_t)&tract__orphans;
-		tract__thread_heap = &tract__empty_heap;
-		tract__heap_fork_prepare();
-		tract__heap_fork_child();
-		_exit(any_set(&deferred.at->free, deferred.bit));
+		span->owner = (uintptr_t)&tract__orphans | OWNER_DEFERS;
+		forked_without_it();
+		_exit(span_is_freed(span, span_index(span, p)));
 	}
 	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
 	ck_assert_int_eq(status, 0);
@@ -351,14 +350,14 @@ static void check_twice(enum when when, bool more)
 			others[i] = tract__malloc(SIZE);
 		p = deferred_block();
 		if (when == AT_ONCE)
-			tract__free(tract__malloc(SIZE));
+			free_another();
 		close(STDERR_FILENO);
 		/* So many of one word are gathered by who frees them. */
 		for (int i = 0; more && i < 8; i++)
 			elsewhere(free_it, others[i]);
 		elsewhere(free_it, p);
 		if (when == AT_ITS_NEXT)
-			tract__free(tract__malloc(SIZE));
+			free_another();
 		if (when == AT_EXIT)
 			exit(0);
 		_exit(0);
@@ -432,7 +431,7 @@ START_TEST(another_thread_that_gathers_it_is_caught)
 		p[9] = NULL;
 		close(STDERR_FILENO);
 		elsewhere(free_all, p);
-		tract__free(tract__malloc(SIZE));
+		free_another();
 		_exit(0);
 	}
 	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
@@ -447,14 +446,14 @@ START_TEST(a_free_that_crosses_it_is_caught)
 	pid_t pid = fork();
 
 	if (!pid) {
-		struct deferred *deferred = &tract__thread_heap->deferred;
+		void **deferred = &tract__thread_heap->deferred;
 		void *p = deferred_block();
 
 		close(STDERR_FILENO);
-		deferred->block = NULL;
+		*deferred = NULL;
 		elsewhere(free_it, p);
-		deferred->block = p;
-		tract__free(tract__malloc(SIZE));
+		*deferred = p;
+		free_another();
 		_exit(0);
 	}
 	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
@@ -470,7 +469,7 @@ SUITE_MAIN("deferred", it_counts_as_free_for_all_threads,
 	   a_span_that_others_emptied_goes_when_its_owner_comes_by,
 	   a_span_that_others_emptied_too_far_is_caught,
 	   a_forked_child_has_it_made_for_threads_it_lacks,
-	   a_forked_child_drops_what_is_torn,
+	   a_forked_child_does_not_free_twice_what_was_carried_out,
 	   a_forked_child_frees_nothing_in_the_span_of_another,
 	   another_thread_that_frees_it_too_is_caught,
 	   the_end_of_the_program_catches_it_too,

@@ -348,7 +348,7 @@ START_TEST(an_adopted_span_is_told_what_its_new_owner_had_gathered)
 	ck_assert_ptr_eq(pagemap_find(p), span);
 	tract__free(lent[IN_A_ROW]);
 	ck_assert_ptr_null(span->gatherer);
-	ck_assert_uint_eq(span->owner, (uintptr_t)tract__thread_heap);
+	ck_assert(heap_owns(tract__thread_heap, span));
 	tract__free(p);
 	free_lent(IN_A_ROW + 1);
 	check_nothing_left(&start);

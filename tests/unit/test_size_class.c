@@ -3,6 +3,7 @@
 #include "size_class.h"
 
 #include "ready.h"
+#include "ready.h"
 #include "span.h"
 #include "suite.h"
 
@@ -86,9 +87,7 @@ static struct span span_of(unsigned int class, char *base)
 	unsigned int size = tract__class_size[class];
 	struct span span = { .base = base };
 
-	span.shift = (uint8_t)__builtin_ctz(size);
-	span.inverse = odd_inverse(size >> span.shift);
-	span.block_size = size;
+	span_set_block_size(&span, size);
 	span.block_count =
 		(uint32_t)(size_class_units(class) * UNIT_SIZE / size);
 	return span;
@@ -110,7 +109,35 @@ START_TEST(index_tells_starts_of_blocks_from_all_else)
 				must(index == at / span.block_size);
 			else
 				must(index >= span.block_count);
-			must(span_offset(&span, index) == at);
+		}
+	}
+}
+END_TEST
+
+/* And the ready classes' spans have one. */
+START_TEST(in_the_first_unit_half_the_bits_tell_as_much)
+{
+	char *base = (char *)(uintptr_t)0x7f1200340000;
+
+	for (unsigned int class = 0; tract__class_size[class] <= SMALL_MAX;
+	     class ++) {
+		struct span span = span_of(class, base);
+
+		/* And what is left over at its end is told by a bit. */
+		must(class >= READY_CLASSES ||
+		     (size_class_units(class) == 1 &&
+		      (span.block_count % 64 ||
+		       UNIT_SIZE % span.block_size == 0)));
+		for (size_t at = 0; at < UNIT_SIZE; at++) {
+			uint64_t index = span_index(&span, base + at);
+			uint32_t same;
+
+			if (unit_index(&span, at, &same))
+				must(same == index ||
+				     (same >= span.block_count &&
+				      index >= span.block_count));
+			else
+				must(index >= span.block_count);
 		}
 	}
 }
@@ -129,7 +156,6 @@ START_TEST(index_refuses_pointers_from_anywhere)
 
 			uint64_t index = span_index(&span, (void *)p);
 
-			must(span_offset(&span, index) == p - (uintptr_t)base);
 			must(index >= span.block_count ||
 			     p - (uintptr_t)base < end);
 		}
@@ -148,4 +174,5 @@ SUITE_MAIN("size_class", every_size_has_the_smallest_class_that_holds_it,
 	   beyond_either_a_class_or_units_waste_less,
 	   spans_waste_at_most_a_tenth,
 	   index_tells_starts_of_blocks_from_all_else,
+	   in_the_first_unit_half_the_bits_tell_as_much,
 	   index_refuses_pointers_from_anywhere)

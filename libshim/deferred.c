@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: MIT
+#include "deferred.h"
+
+#include "fast.h"
+#include "pagemap.h"
+#include "report.h"
+
+/* Is @p a block of @heap, of which others know nothing?  Of several moments. */
+static bool is_owned(const struct heap *heap, const struct span *span,
+		     const void *p)
+{
+	return span->kind == SPAN_SMALL && span_owner(span) == heap &&
+	       span_index(span, p) < span->block_count;
+}
+
+static bool is_freed_remotely(const struct span *span, uint64_t index)
+{
+	return bit_is_set(__atomic_load_n(&span_bits(span, index)->remote,
+					  __ATOMIC_ACQUIRE),
+			  index);
+}
+
+static void forget(struct heap *heap)
+{
+	write_once(&heap->deferred, NULL);
+}
+
+void tract__deferred_carry_out(struct heap *heap)
+{
+	const void *p = heap->deferred;
+	struct span *span;
+	uint64_t index;
+
+	if (!p)
+		return;
+	span = pagemap_find(p);
+	index = span_index(span, p);
+	if (caught(is_freed_remotely(span, index)))
+		tract__report_corruption("double free", p);
+	/* No countdown ends with it.  The span may be somebody else's after this. */
+	span_free_block(span, index);
+	forget(heap);
+}
+
+void tract__deferred_free(struct heap *heap, struct span *span, void *p)
+{
+	uint64_t index = span_index(span, p);
+
+	tract__deferred_carry_out(heap);
+	if (caught(index >= span->block_count)) {
+		tract__free_misfit(span, p);
+		return;
+	}
+	if (caught(span_is_freed(span, index)))
+		tract__report_corruption("double free", p);
+	if (likely(!is_one(&span_tally(span)->countdown)))
+		write_once(&heap->deferred, p);
+	else if (span_free_block(span, index))
+		tract__free_event(span);
+}
+
+void *tract__deferred_take(struct heap *heap, unsigned int class)
+{
+	void *p = heap->deferred;
+	struct span *span;
+
+	if (!p)
+		return NULL;
+	span = pagemap_find(p);
+	if (span->class != class)
+		return NULL;
+	if (caught(is_freed_remotely(span, span_index(span, p))))
+		tract__report_corruption("double free", p);
+	forget(heap);
+	return p;
+}
+
+/* The thread may be running, and what is read be of several moments. */
+static bool seems_freed_twice(const struct heap *heap)
+{
+	const void *p = __atomic_load_n(&heap->deferred, __ATOMIC_ACQUIRE);
+	const struct span *span;
+
+	if (!p)
+		return false;
+	span = pagemap_find(p);
+	return is_owned(heap, span, p) &&
+	       is_freed_remotely(span, span_index(span, p)) &&
+	       heap_has_deferred(heap, p);
+}
+
+/* So many looks in a row do not meet a running thread at the same turn. */
+#define LOOKS 3
+
+void tract__deferred_check(struct heap *heap, void *arg)
+{
+	(void)arg;
+	for (int i = 0; i < LOOKS; i++)
+		if (likely(!seems_freed_twice(heap)))
+			return;
+	tract__report_corruption("double free", heap->deferred);
+}
+
+/* Its span may have gone as soon as it was carried out, and be another heap's. */
+void tract__deferred_forget_torn(struct heap *heap)
+{
+	const void *p = heap->deferred;
+	const struct span *span = pagemap_find(p);
+
+	if (!is_owned(heap, span, p) ||
+	    bit_is_set(span_bits(span, span_index(span, p))->free,
+		       span_index(span, p)))
+		forget(heap);
+}
+
+/*
+ * To look takes a line from the owner that each of its frees writes: only where there
+ * may be something.
+ */
+const void *tract__deferred_in(const struct span *span)
+{
+	uintptr_t owner = __atomic_load_n(&span->owner, __ATOMIC_ACQUIRE);
+	const struct heap *heap = span_owner(span);
+	const void *p;
+
+	if (!(owner & OWNER_DEFERS) || !heap)
+		return NULL;
+	p = read_once(&heap->deferred);
+	return (uintptr_t)p - (uintptr_t)span->base < span->units * UNIT_SIZE ?
+		       p :
+		       NULL;
+}
