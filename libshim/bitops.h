@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Ten steps of the fast paths in as few instructions as the machine has.
+ * Seven steps of the fast paths in as few instructions as the machine has.
  *
  * The C forms say what they do; compilers do not find the x86-64 instructions
  * for them by themselves, because the accesses are atomic ones.
@@ -50,47 +50,6 @@ static inline uint64_t bit_set(uint64_t word, uint64_t index)
 #endif
 }
 
-/* Sets bit @index modulo 64 of *@word, a copy; was it set before? */
-static inline bool bit_was_set(uint64_t *word, uint64_t index)
-{
-#if defined(__x86_64__)
-	bool was;
-
-	__asm__("btsq %2, %0" : "+r"(*word), "=@ccc"(was) : "r"(index));
-	return was;
-#else
-	bool was = *word >> index % 64 & 1;
-
-	*word |= 1ull << index % 64;
-	return was;
-#endif
-}
-
-/* Sets @bits of *@word, which only the caller writes. */
-static inline void set_bits(uint64_t *word, uint64_t bits)
-{
-#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
-	__asm__ volatile("orq %1, %0" : "+m"(*word) : "r"(bits) : "cc");
-#else
-	write_once(word, read_once(word) | bits);
-#endif
-}
-
-/* read_once() of a word, and is any of @bits set? */
-static inline bool any_set(const uint64_t *word, uint64_t bits)
-{
-#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
-	bool any;
-
-	__asm__ volatile("testq %2, %1"
-			 : "=@ccnz"(any)
-			 : "m"(*word), "r"(bits));
-	return any;
-#else
-	return read_once(word) & bits;
-#endif
-}
-
 /* Clears @bits of *@word, which are set, and which only the caller writes. */
 static inline void clear_bits(uint64_t *word, uint64_t bits)
 {
@@ -120,32 +79,6 @@ static inline bool count_down(uint32_t *count)
 
 	__atomic_store_n(count, n, __ATOMIC_RELEASE);
 	return !n;
-#endif
-}
-
-/* read_once() of two words, one or the other. */
-static inline uint64_t either_of(const uint64_t *a, const uint64_t *b)
-{
-#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
-	uint64_t word = read_once(a);
-
-	__asm__ volatile("orq %1, %0" : "+r"(word) : "m"(*b) : "cc");
-	return word;
-#else
-	return read_once(a) | read_once(b);
-#endif
-}
-
-/* read_once() of a count, and is it 1? */
-static inline bool is_one(const uint32_t *count)
-{
-#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
-	bool one;
-
-	__asm__ volatile("cmpl $1, %1" : "=@ccz"(one) : "m"(*count));
-	return one;
-#else
-	return read_once(count) == 1;
 #endif
 }
 

@@ -53,7 +53,7 @@ void tract__deferred_free(struct heap *heap, struct span *span, void *p)
 	}
 	if (caught(span_is_freed(span, index)))
 		tract__report_corruption("double free", p);
-	if (likely(!is_one(&span_tally(span)->countdown)))
+	if (likely(read_once(&span_tally(span)->countdown) != 1))
 		write_once(&heap->deferred, p);
 	else if (span_free_block(span, index))
 		tract__free_event(span);

@@ -50,7 +50,7 @@ static inline void *fast_malloc(size_t size)
 	bits = ready->bits;
 	if (unlikely(!bits))
 		return tract__malloc_slow(size);
-	return ready_take(ready, bits, ready->next);
+	return ready_take(ready, bits);
 }
 
 /*
@@ -74,12 +74,11 @@ static inline void fast_free_own(struct span *span, void *p)
 	}
 	at = tally_bits(tally, index);
 	word = read_once(&at->free);
-	if (caught(bit_was_set(&word, index)) ||
-	    caught(bit_is_set(read_once(&at->remote), index))) {
+	if (caught(bit_is_set(word | read_once(&at->remote), index))) {
 		tract__free_refused(span, p);
 		return;
 	}
-	write_once(&at->free, word);
+	write_once(&at->free, bit_set(word, index));
 	if (unlikely(count_down(&tally->countdown)))
 		tract__free_event(span);
 }

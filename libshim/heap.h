@@ -90,7 +90,8 @@ extern struct heap tract__empty_heap;
  * may adopt a span.  Threads past their own end allocate from it, locked.
  */
 extern struct heap tract__orphans;
-extern bool tract__orphans_exist; /* it has been brought up */
+extern bool tract__orphans_exist;     /* it has been brought up */
+extern uint16_t tract__threads_ended; /* under its lock */
 
 static inline bool orphans_exist(void)
 {
@@ -101,7 +102,7 @@ static inline bool orphans_exist(void)
 extern uint64_t tract__no_blocks;
 
 /* The most frees into a current span between two looks at the clock. */
-#define PACE_MAX 128
+#define PACE_MAX 512
 
 /*
  * The calling thread's heap, made now if need be.  NULL: the thread has none any

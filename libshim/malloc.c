@@ -86,7 +86,6 @@ static inline void get_ready(ready_of_thread *ready, const struct bin *bin)
 	ready->base = bin->word_base;
 	ready->word = bin->word;
 	ready->block_size = bin->block_size;
-	ready->next = ready_block(ready, ready->bits);
 }
 
 static noinline void *malloc_refill(unsigned int class)
@@ -115,7 +114,7 @@ noinline void *tract__malloc_slow(size_t size)
 		get_ready(ready, bin);
 		bits = ready->bits;
 	}
-	return ready_take(ready, bits, ready_block(ready, bits));
+	return ready_take(ready, bits);
 }
 
 static inline void *malloc_from_bin(unsigned int class)

@@ -19,15 +19,10 @@
 
 struct ready {
 	uint64_t bits;
-	/*
-	 * The block of the lowest of them: found out when the one before it is
-	 * taken, for who asks for a block waits for its address.
-	 */
-	char *next;
 	char *base;	/* the first block of the word */
 	uint64_t *word; /* NULL: of none, bits is 0 */
 	uint64_t block_size;
-};
+} __attribute__((aligned(32)));
 
 /* Classes of up to CLASS_TABLE_MAX; larger blocks cost more than finding them. */
 #define READY_CLASSES 32
@@ -77,22 +72,14 @@ static inline void ready_forget(unsigned int class)
 		tract__ready[class] = (struct ready){ .bits = 0 };
 }
 
-static inline char *ready_block(const ready_of_thread *ready, uint64_t bits)
-{
-	return ready->base + bit_lowest(bits) * ready->block_size;
-}
-
-/* Takes @block, that of the lowest of @bits, which are free in the word and not 0. */
-static inline void *ready_take(ready_of_thread *ready, uint64_t bits,
-			       void *block)
+/* Takes the block of the lowest of @bits, which are free in the word and not 0. */
+static inline void *ready_take(ready_of_thread *ready, uint64_t bits)
 {
 	uint64_t rest = bits & (bits - 1);
 
 	ready->bits = rest;
 	clear_bits(ready->word, bits ^ rest);
-	/* Nobody looks at it if that was the last. */
-	ready->next = ready_block(ready, rest);
-	return block;
+	return ready->base + bit_lowest(bits) * ready->block_size;
 }
 
 #endif

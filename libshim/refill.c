@@ -20,7 +20,7 @@
  * When all but one in NARROW_FRACTION is free, half is gone over from then on:
  * what is allocated next is in the cache more likely.
  */
-#define WIDEN_FRACTION 3
+#define WIDEN_FRACTION 2
 #define NARROW_FRACTION 4
 
 /*
@@ -174,6 +174,11 @@ void tract__refill_drop_current(struct heap *heap, struct bin *bin)
 	tract__span_settle(heap, span);
 }
 
+static bool has_heir(const struct span *span)
+{
+	return (uint16_t)(tract__threads_ended - span->round) < HEIR_ENDS;
+}
+
 static struct span *adopt(struct heap *heap, unsigned int class)
 {
 	struct span *span = NULL;
@@ -186,14 +191,35 @@ static struct span *adopt(struct heap *heap, unsigned int class)
 	lock_acquire(&tract__orphans.lock);
 	tract__span_settle_ready(&tract__orphans);
 	if (!list_empty(&tract__orphans.partial[class])) {
-		span = container_of(tract__orphans.partial[class].next,
+		span = container_of(tract__orphans.partial[class].prev,
 				    struct span, node);
-		list_remove(&span->node);
-		list_remove(&span->ready);
-		tract__span_set_owner(span, heap);
+		if (has_heir(span)) {
+			span = NULL;
+		} else {
+			list_remove(&span->node);
+			list_remove(&span->ready);
+			tract__span_set_owner(span, heap);
+		}
 	}
 	lock_release(&tract__orphans.lock);
 	return span;
+}
+
+bool tract__refill_adopt(struct heap *heap, struct span *span)
+{
+	bool adopted;
+
+	lock_acquire(&heap->lock);
+	lock_acquire(&tract__orphans.lock);
+	adopted = span_owner(span) == &tract__orphans &&
+		  span->state != SPAN_CURRENT;
+	if (adopted) {
+		tract__span_set_owner(span, heap);
+		tract__span_settle(heap, span);
+	}
+	lock_release(&tract__orphans.lock);
+	lock_release(&heap->lock);
+	return adopted;
 }
 
 /*

@@ -6,7 +6,7 @@
 #include "heap.h"
 
 /* Free blocks for which a word of a bitmap is worth going to. */
-#define WORD_LEAST 20
+#define WORD_LEAST 28
 
 /*
  * Takes a block of the bin's current span, and points the bin at the word that it
@@ -29,6 +29,19 @@ void *tract__refill(struct heap *heap, unsigned int class);
  * heap's thread, not locked: nobody else need wait for the kernel.
  */
 void tract__refill_prepare(struct heap *heap);
+
+/*
+ * What a thread leaves behind is often another's to free, which adopts each span with
+ * its first block: before others do, to allocate from it, so many threads must have ended.
+ * (Else a third thread may have the span by then, and each of those frees be a remote one.)
+ */
+#define HEIR_ENDS 2
+
+/*
+ * The thread of @heap frees in a span of the orphans, and is its owner from now on, unless
+ * that is another's by now, or one that threads past their end allocate from.
+ */
+bool tract__refill_adopt(struct heap *heap, struct span *span);
 
 /* The bin has no current span any more.  Heap locked. */
 void tract__refill_drop_current(struct heap *heap, struct bin *bin);

@@ -39,7 +39,9 @@
 #include "remote.h"
 
 #include "deferred.h"
+#include "malloc.h"
 #include "pagemap.h"
+#include "refill.h"
 #include "report.h"
 #include "span_state.h"
 #include "tick.h"
@@ -317,17 +319,7 @@ static unsigned int lengthen_row(struct batch *batch, uint64_t index)
 	return ++batch->row;
 }
 
-/* A thread that can have no heap any more gathers nothing. */
-static cold void free_without_heap(struct span *span, uint64_t index)
-{
-	struct heap *heap = tract__heap_get();
-
-	if (heap)
-		tract__heap_set_region(heap, span);
-	free_directly(span, index);
-}
-
-void tract__remote_free(struct span *span, const void *p)
+void tract__remote_free(struct span *span, void *p)
 {
 	struct heap *heap = tract__thread_heap;
 	uint64_t index = span_index(span, p);
@@ -336,7 +328,17 @@ void tract__remote_free(struct span *span, const void *p)
 	if (caught(index >= span->block_count))
 		tract__report_corruption("invalid free", p);
 	if (unlikely(heap == &tract__empty_heap)) {
-		free_without_heap(span, index);
+		heap = tract__heap_get();
+		/* A thread that can have none any more gathers nothing. */
+		if (!heap) {
+			free_directly(span, index);
+			return;
+		}
+		tract__heap_set_region(heap, span);
+	}
+	if (span_owner(span) == &tract__orphans &&
+	    tract__refill_adopt(heap, span)) {
+		tract__free_now(pagemap_find(p), p);
 		return;
 	}
 	if (remote_gather(heap, span, index))

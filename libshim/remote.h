@@ -34,7 +34,7 @@ void tract__remote_flush(struct heap *heap);
 void tract__remote_tell(struct heap *heap, unsigned int class);
 
 /* Frees the block @p of @span, which another heap owns. */
-void tract__remote_free(struct span *span, const void *p);
+void tract__remote_free(struct span *span, void *p);
 
 static inline struct batch *batch_of(struct heap *heap, const struct span *span)
 {

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: MIT
+/* Spans of threads that have ended: who has them next. */
+#include <pthread.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "heap.h"
+#include "malloc.h"
+#include "pagemap.h"
+#include "refill.h"
+#include "region.h"
+#include "stats.h"
+#include "suite.h"
+
+#define BLOCKS 20
+#define SMALL 1000  /* of a ready class */
+#define LARGER 2000 /* of one of which frees are deferred */
+
+struct left {
+	size_t size;
+	void *block[BLOCKS];
+	struct span *span;
+};
+
+static void *elsewhere(void *(*run)(void *), void *arg)
+{
+	pthread_t thread;
+	void *result;
+
+	ck_assert(!pthread_create(&thread, NULL, run, arg));
+	ck_assert(!pthread_join(thread, &result));
+	return result;
+}
+
+static void *allocate(void *arg)
+{
+	struct left *left = arg;
+
+	for (int i = 0; i < BLOCKS; i++)
+		left->block[i] = tract__malloc(left->size);
+	return NULL;
+}
+
+/* Blocks of one span, which a thread that has ended left. */
+static struct left leave(size_t size)
+{
+	struct left left = { .size = size };
+
+	elsewhere(allocate, &left);
+	left.span = pagemap_find(left.block[0]);
+	for (int i = 0; i < BLOCKS; i++)
+		ck_assert_ptr_eq(pagemap_find(left.block[i]), left.span);
+	ck_assert_ptr_eq(span_owner(left.span), &tract__orphans);
+	return left;
+}
+
+static void check_adopted(size_t size)
+{
+	struct tract_heap_stats start, end;
+	struct left left;
+
+	tract__free(tract__malloc(size));
+	tract__stats_get(&start);
+	left = leave(size);
+	tract__free(left.block[0]);
+	ck_assert_ptr_eq(span_owner(left.span), tract__thread_heap);
+	ck_assert_uint_eq(tract__usable_size(left.block[0]), 0);
+	for (int i = 1; i < BLOCKS; i++) {
+		ck_assert_uint_ge(tract__usable_size(left.block[i]), size);
+		tract__free(left.block[i]);
+		ck_assert_uint_eq(left.span->tally->remote_freed, 0);
+	}
+	tract__free(tract__malloc(SMALL / 2));
+	tract__trim();
+	ck_assert_ptr_null(span_owner(left.span));
+	tract__stats_get(&end);
+	ck_assert_uint_eq(end.live_blocks, start.live_blocks);
+}
+
+START_TEST(who_frees_in_a_span_without_a_thread_is_its_owner)
+{
+	check_adopted(SMALL);
+	check_adopted(LARGER);
+}
+END_TEST
+
+static void *free_first(void *arg)
+{
+	const struct left *left = arg;
+
+	tract__free(left->block[0]);
+	return span_owner(left->span);
+}
+
+/* Of two threads the first has it; the other's frees are remote ones. */
+START_TEST(it_is_adopted_once)
+{
+	struct left left = leave(SMALL);
+
+	tract__free(left.block[1]);
+	ck_assert_ptr_eq(elsewhere(free_first, &left), tract__thread_heap);
+	ck_assert_uint_eq(left.span->tally->remote_freed, 1);
+	for (int i = 2; i < BLOCKS; i++)
+		tract__free(left.block[i]);
+}
+END_TEST
+
+/* A thread that has no heap yet, and one that had allocated itself. */
+START_TEST(a_thread_that_only_frees_gives_back_all)
+{
+	struct tract_heap_stats start, end;
+	struct left left;
+
+	tract__stats_get(&start);
+	left = leave(SMALL);
+	elsewhere(free_first, &left);
+	ck_assert_ptr_eq(span_owner(left.span), &tract__orphans);
+	for (int i = 1; i < BLOCKS; i++)
+		tract__free(left.block[i]);
+	tract__stats_get(&end);
+	ck_assert_uint_eq(end.live_blocks, start.live_blocks);
+	ck_assert_ptr_null(span_owner(left.span));
+}
+END_TEST
+
+static void check_caught(bool by_heir)
+{
+	struct left left = leave(SMALL);
+	int status;
+	pid_t pid = fork();
+
+	if (!pid) {
+		close(STDERR_FILENO);
+		tract__free(left.block[by_heir ? 0 : 1]);
+		elsewhere(free_first, &left);
+		_exit(0);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	if (by_heir)
+		ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+	else
+		ck_assert_int_eq(status, 0);
+	for (int i = 0; i < BLOCKS; i++)
+		tract__free(left.block[i]);
+}
+
+START_TEST(what_the_heir_has_freed_nobody_frees_again)
+{
+	check_caught(true);
+	check_caught(false);
+}
+END_TEST
+
+static void *allocate_one(void *arg)
+{
+	const struct left *left = arg;
+	void *p = tract__malloc(left->size);
+	bool from_there = pagemap_find(p) == left->span;
+
+	tract__free(p);
+	return from_there ? left->span : NULL;
+}
+
+START_TEST(its_room_is_others_when_no_heir_came)
+{
+	struct left left = leave(SMALL);
+	int ends = 0;
+
+	while (!elsewhere(allocate_one, &left) && ends < 10 * HEIR_ENDS)
+		ends++;
+	ck_assert_int_eq(ends, HEIR_ENDS);
+	for (int i = 0; i < BLOCKS; i++)
+		tract__free(left.block[i]);
+}
+END_TEST
+
+SUITE_MAIN("orphans", who_frees_in_a_span_without_a_thread_is_its_owner,
+	   it_is_adopted_once, a_thread_that_only_frees_gives_back_all,
+	   what_the_heir_has_freed_nobody_frees_again,
+	   its_room_is_others_when_no_heir_came)
