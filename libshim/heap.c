@@ -40,7 +40,7 @@ const uint16_t tract__ready_offset[] = { CLASS_TABLE(OFFSET) };
 
 struct heap tract__orphans far_bss;
 bool tract__orphans_exist;
-uint16_t tract__threads_ended;
+uint16_t tract__orphans_age;
 
 static struct lock heaps_lock; /* the two lists below */
 static struct list heaps;
@@ -84,7 +84,7 @@ static void orphan_span(struct span *span)
 	list_remove(&span->node);
 	list_remove(&span->ready);
 	tract__span_set_owner(span, &tract__orphans);
-	span->round = tract__threads_ended;
+	span->round = tract__orphans_age;
 	tract__span_settle(&tract__orphans, span);
 }
 
@@ -120,7 +120,7 @@ static void put_heap(struct heap *heap)
 	lock_acquire(&heap->lock);
 	lock_acquire(&tract__orphans.lock);
 	need_orphans();
-	tract__threads_ended++;
+	tract__orphans_age += END_AGE;
 	orphan_heap(heap);
 	lock_release(&tract__orphans.lock);
 	lock_release(&heap->lock);

@@ -90,8 +90,8 @@ extern struct heap tract__empty_heap;
  * may adopt a span.  Threads past their own end allocate from it, locked.
  */
 extern struct heap tract__orphans;
-extern bool tract__orphans_exist;     /* it has been brought up */
-extern uint16_t tract__threads_ended; /* under its lock */
+extern bool tract__orphans_exist;   /* it has been brought up */
+extern uint16_t tract__orphans_age; /* under its lock; see refill.h */
 
 static inline bool orphans_exist(void)
 {

@@ -176,7 +176,7 @@ void tract__refill_drop_current(struct heap *heap, struct bin *bin)
 
 static bool has_heir(const struct span *span)
 {
-	return (uint16_t)(tract__threads_ended - span->round) < HEIR_ENDS;
+	return (uint16_t)(tract__orphans_age - span->round) < HEIR_AGE;
 }
 
 static struct span *adopt(struct heap *heap, unsigned int class)
@@ -194,6 +194,7 @@ static struct span *adopt(struct heap *heap, unsigned int class)
 		span = container_of(tract__orphans.partial[class].prev,
 				    struct span, node);
 		if (has_heir(span)) {
+			tract__orphans_age++;
 			span = NULL;
 		} else {
 			list_remove(&span->node);

@@ -32,10 +32,12 @@ void tract__refill_prepare(struct heap *heap);
 
 /*
  * What a thread leaves behind is often another's to free, which adopts each span with
- * its first block: before others do, to allocate from it, so many threads must have ended.
+ * its first block.  Before others do, to allocate from it, a while must have passed.
  * (Else a third thread may have the span by then, and each of those frees be a remote one.)
+ * It is told by the threads that have ended since, and by how often nobody was let in.
  */
-#define HEIR_ENDS 2
+#define HEIR_AGE 32
+#define END_AGE 16
 
 /*
  * The thread of @heap frees in a span of the orphans, and is its owner from now on, unless

@@ -111,7 +111,7 @@ struct span {
 	};
 	uint32_t dirty_units; /* leading units that may not read as zero */
 	uint16_t spared;      /* small: pages that were dropped while in use */
-	uint16_t round; /* current: so many words are gone over; orphan: since when */
+	uint16_t round; /* current: so many words are gone over; orphan: since what age */
 	uint8_t least; /* current: those with so many free blocks */
 	bool holds;    /* small: there are held bits behind the tally */
 } __attribute__((aligned(64)));

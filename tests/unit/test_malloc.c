@@ -3,9 +3,14 @@
 #include "malloc.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "heap.h"
+#include "pagemap.h"
+#include "region.h"
 #include "size_class.h"
 #include "stats.h"
 #include "suite.h"
@@ -250,8 +255,63 @@ START_TEST(headers_that_serve_another_region_do_not_mislead)
 }
 END_TEST
 
+/* So that it is noticed, whoever remembers the one before. */
+START_TEST(headers_that_are_used_anew_are_another_generation)
+{
+	void *p = tract__malloc(500);
+	struct span *span = pagemap_find(p);
+	struct region *region;
+
+	lock_acquire(&tract__arena.lock);
+	ck_assert(!tract__region_add(POOL_HEAP, 16));
+	region = &tract__arena.regions[tract__arena.region_count - 1];
+	ck_assert(region != region_of(span));
+	ck_assert_uint_eq(region->generation, 0);
+	ck_assert(tract__region_release_free());
+	ck_assert_uint_eq(region->units, 0);
+	ck_assert(!tract__region_add(POOL_HEAP, 16));
+	ck_assert_uint_ne(region->units, 0);
+	ck_assert_uint_eq(region->generation, 1);
+	lock_release(&tract__arena.lock);
+	/* As if the heap's own were another now. */
+	ck_assert(heap_owns(tract__thread_heap, span));
+	span->owner += OWNER_GENERATION(1);
+	ck_assert(!heap_owns(tract__thread_heap, span));
+	ck_assert_ptr_eq(span_owner(span), tract__thread_heap);
+	tract__free(p);
+	ck_assert_uint_eq(tract__usable_size(p), 0);
+}
+END_TEST
+
+/* What is left over there would begin a block, if it were longer. */
+START_TEST(the_end_of_a_span_is_no_block)
+{
+	for (unsigned int class = 0; class < CLASS_COUNT; class ++) {
+		char *p = tract__malloc(tract__class_size[class]);
+		const struct span *span = pagemap_find(p);
+		size_t end = span->block_count * (size_t)span->block_size;
+		int status;
+		pid_t pid;
+
+		if (end == span->units * UNIT_SIZE)
+			continue;
+		pid = fork();
+		if (!pid) {
+			close(STDERR_FILENO);
+			tract__free(span->base + end);
+			_exit(0);
+		}
+		ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+		ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+		tract__free(p);
+	}
+}
+END_TEST
+
 SUITE_MAIN("malloc", contents_and_statistics_hold_against_the_model,
 	   sizes_beyond_reason_are_refused,
 	   a_block_that_grows_step_by_step_stays_or_moves_rarely,
 	   calloc_is_zero_after_dirt,
-	   headers_that_serve_another_region_do_not_mislead)
+	   headers_that_serve_another_region_do_not_mislead,
+	   headers_that_are_used_anew_are_another_generation,
+	   the_end_of_a_span_is_no_block)
