@@ -79,6 +79,12 @@ static inline void fast_free_own(struct span *span, void *p)
 		return;
 	}
 	write_once(&at->free, bit_set(word, index));
+	/*
+	 * Nothing depends on how much of a current span is free, and to count that is
+	 * the dearest step of all: each time it waits for the one before.
+	 */
+	if (likely(read_once(&span->state) == SPAN_CURRENT))
+		return;
 	if (unlikely(count_down(&tally->countdown)))
 		tract__free_event(span);
 }

@@ -70,13 +70,6 @@ void tract__free_small_slow(struct span *span, void *p)
 		tract__remote_free(span, p);
 }
 
-static noinline void settle_ready(struct heap *heap)
-{
-	lock_acquire(&heap->lock);
-	tract__span_settle_ready(heap);
-	lock_release(&heap->lock);
-}
-
 void tract__free_event(struct span *span)
 {
 	struct heap *heap = tract__thread_heap;
@@ -85,11 +78,7 @@ void tract__free_event(struct span *span)
 	/* Only we make a span current, or end that. */
 	if (read_once(&span->state) == SPAN_CURRENT &&
 	    span_owner(span) == heap) {
-		/* Or their owners would have no fast frees, for a few of ours. */
-		tract__remote_flush(heap);
-		if (unlikely(!list_seems_empty(&heap->ready)))
-			settle_ready(heap);
-		write_once(&span->tally->countdown, tract__tick_pace(heap));
+		write_once(&span->tally->countdown, tract__tick_come_by(heap));
 		return;
 	}
 	lock_acquire(&heap->lock);

@@ -37,7 +37,7 @@ static bool is_idle(struct span *span)
 
 	if (touched(span) < blocks / 2)
 		return false;
-	tract__span_collect(span);
+	tract__span_collect_current(span);
 	for (unsigned int i = 0; i < span->words; i++, blocks -= 64) {
 		uint64_t all = blocks < 64 ? (1ull << blocks) - 1 : ~0ull;
 

@@ -63,6 +63,7 @@ static void heap_init(struct heap *heap)
 	list_init(&heap->ready);
 	list_init(&heap->node);
 	heap->pace = PACE_MAX;
+	heap->words_left = 1;
 }
 
 /* Most processes never have any.  Locked. */

@@ -75,9 +75,10 @@ struct heap {
 	uint32_t growth_left;
 	uint32_t growth_step;
 	/* Of the thread alone, times in ms: see tick.c. */
-	uint32_t pace; /* frees into a current span between two looks */
+	uint32_t pace; /* blocks taken, or freed into a current span, between two looks */
 	uint32_t paced_at;
 	uint32_t tagged_at;
+	uint16_t words_left; /* to be got ready until the next look */
 };
 
 extern __thread struct heap *tract__thread_heap;
@@ -101,7 +102,7 @@ static inline bool orphans_exist(void)
 /* The word of a bin that has no span. */
 extern uint64_t tract__no_blocks;
 
-/* The most frees into a current span between two looks at the clock. */
+/* The most blocks between two looks at the clock. */
 #define PACE_MAX 512
 
 /*

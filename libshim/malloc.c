@@ -18,6 +18,7 @@
 #include "refill.h"
 #include "remote.h"
 #include "report.h"
+#include "tick.h"
 
 /* Alignment that every block has. */
 #define ALIGN_MIN ((size_t)16)
@@ -79,6 +80,13 @@ static noinline void *malloc_slow_class(unsigned int class)
 	return likely(p) ? p : malloc_class_again(class);
 }
 
+/* Of a thread that has a heap, with each word. */
+static inline void come_by_at_times(struct heap *heap)
+{
+	if (unlikely(!--heap->words_left))
+		tract__tick_come_by(heap);
+}
+
 /* What is free in the bin's word is ready from now on. */
 static inline void get_ready(ready_of_thread *ready, const struct bin *bin)
 {
@@ -91,8 +99,11 @@ static inline void get_ready(ready_of_thread *ready, const struct bin *bin)
 static noinline void *malloc_refill(unsigned int class)
 {
 	void *p = malloc_slow_class(class);
+	struct heap *heap = tract__thread_heap;
 
-	get_ready(ready_of(class), &tract__thread_heap->bins[class]);
+	get_ready(ready_of(class), &heap->bins[class]);
+	if (likely(heap != &tract__empty_heap))
+		come_by_at_times(heap);
 	return p;
 }
 
@@ -105,16 +116,20 @@ noinline void *tract__malloc_slow(size_t size)
 	unsigned int class = size_class_of(size);
 	ready_of_thread *ready = ready_of(class);
 	uint64_t bits = ready->word ? read_once(ready->word) : 0;
+	struct heap *heap = tract__thread_heap;
+	void *p;
 
 	if (bit_count(bits) < WORD_LEAST) {
-		struct bin *bin = &tract__thread_heap->bins[class];
+		struct bin *bin = &heap->bins[class];
 
 		if (unlikely(!tract__refill_next(bin)))
 			return malloc_refill(class);
 		get_ready(ready, bin);
 		bits = ready->bits;
 	}
-	return ready_take(ready, bits);
+	p = ready_take(ready, bits);
+	come_by_at_times(heap);
+	return p;
 }
 
 static inline void *malloc_from_bin(unsigned int class)

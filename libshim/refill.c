@@ -99,7 +99,7 @@ static bool begin_round(struct bin *bin)
 	struct span *span = bin->span;
 	unsigned int first, free_blocks = survey(span, &first);
 
-	if (is_full(span, free_blocks) && tract__span_collect(span))
+	if (is_full(span, free_blocks) && tract__span_collect_current(span))
 		free_blocks = survey(span, &first);
 	span->least = WORD_LEAST;
 	if (is_full(span, free_blocks)) {
@@ -155,8 +155,8 @@ static void *take_anew(struct heap *heap, struct bin *bin)
  */
 static void *take_from_current(struct heap *heap, struct bin *bin)
 {
-	if (!bin->span ||
-	    (!tract__span_collect(bin->span) && heap != &tract__orphans))
+	if (!bin->span || (!tract__span_collect_current(bin->span) &&
+			   heap != &tract__orphans))
 		return NULL;
 	return take_anew(heap, bin);
 }
@@ -206,8 +206,36 @@ static struct span *adopt(struct heap *heap, unsigned int class)
 	return span;
 }
 
-bool tract__refill_adopt(struct heap *heap, struct span *span)
+/* What was left at one time is together in each list, the newest first. */
+#define ESTATE_LOOKS 16
+
+static void inherit_list(struct heap *heap, struct list *orphans,
+			 uint16_t left_at)
 {
+	struct list *n = orphans->next;
+
+	for (int i = 0; i < ESTATE_LOOKS && n != orphans; i++) {
+		struct span *span = container_of(n, struct span, node);
+
+		n = n->next;
+		if (span->round == left_at) {
+			tract__span_set_owner(span, heap);
+			tract__span_settle(heap, span);
+		}
+	}
+}
+
+/* Both heaps locked. */
+static void inherit(struct heap *heap, uint16_t left_at)
+{
+	for (unsigned int class = 0; class < CLASS_COUNT; class ++)
+		inherit_list(heap, &tract__orphans.partial[class], left_at);
+	inherit_list(heap, &tract__orphans.full, left_at);
+}
+
+bool tract__refill_adopt(struct heap *heap, struct span *span, bool all)
+{
+	uint16_t left_at;
 	bool adopted;
 
 	lock_acquire(&heap->lock);
@@ -215,8 +243,11 @@ bool tract__refill_adopt(struct heap *heap, struct span *span)
 	adopted = span_owner(span) == &tract__orphans &&
 		  span->state != SPAN_CURRENT;
 	if (adopted) {
+		left_at = span->round;
 		tract__span_set_owner(span, heap);
 		tract__span_settle(heap, span);
+		if (all)
+			inherit(heap, left_at);
 	}
 	lock_release(&tract__orphans.lock);
 	lock_release(&heap->lock);
@@ -313,8 +344,7 @@ void *tract__refill(struct heap *heap, unsigned int class)
 			heap->fresh_span = span;
 		}
 	}
-	/* The first free finds the pace. */
-	tract__span_make_current(span, 1);
+	tract__span_make_current(span);
 	tract__heap_set_region(heap, span);
 	bin->span = span;
 	return take_anew(heap, bin);

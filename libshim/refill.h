@@ -41,9 +41,10 @@ void tract__refill_prepare(struct heap *heap);
 
 /*
  * The thread of @heap frees in a span of the orphans, and is its owner from now on, unless
- * that is another's by now, or one that threads past their end allocate from.
+ * that is another's by now, or one that threads past their end allocate from.  @all: and
+ * of what else was left at the same time, as far as it is found at once.
  */
-bool tract__refill_adopt(struct heap *heap, struct span *span);
+bool tract__refill_adopt(struct heap *heap, struct span *span, bool all);
 
 /* The bin has no current span any more.  Heap locked. */
 void tract__refill_drop_current(struct heap *heap, struct bin *bin);

@@ -323,6 +323,8 @@ void tract__remote_free(struct span *span, void *p)
 {
 	struct heap *heap = tract__thread_heap;
 	uint64_t index = span_index(span, p);
+	/* A thread that begins so goes on with what another has left. */
+	bool is_heir = heap == &tract__empty_heap;
 	struct batch *batch;
 
 	if (caught(index >= span->block_count))
@@ -337,7 +339,7 @@ void tract__remote_free(struct span *span, void *p)
 		tract__heap_set_region(heap, span);
 	}
 	if (span_owner(span) == &tract__orphans &&
-	    tract__refill_adopt(heap, span)) {
+	    tract__refill_adopt(heap, span, is_heir)) {
 		tract__free_now(pagemap_find(p), p);
 		return;
 	}

@@ -60,13 +60,18 @@ static void untouch(struct span *span)
 				  __ATOMIC_SEQ_CST);
 }
 
+uint32_t tract__span_collect_current(struct span *span)
+{
+	if (!__atomic_load_n(&span->tally->remote_freed, __ATOMIC_SEQ_CST))
+		return 0;
+	return collect_bits(span);
+}
+
 uint32_t tract__span_collect(struct span *span)
 {
 	if (span_is_touched(span))
 		untouch(span);
-	if (!__atomic_load_n(&span->tally->remote_freed, __ATOMIC_SEQ_CST))
-		return 0;
-	return collect_bits(span);
+	return tract__span_collect_current(span);
 }
 
 /* The tag survives: remote frees do not wait for a lock to set it. */
@@ -188,7 +193,7 @@ void tract__span_settle_ready(struct heap *heap)
 	}
 }
 
-void tract__span_make_current(struct span *span, uint32_t frees)
+void tract__span_make_current(struct span *span)
 {
 	list_remove(&span->node);
 	list_remove(&span->ready);
@@ -196,6 +201,7 @@ void tract__span_make_current(struct span *span, uint32_t frees)
 	span->round = span->fresh;
 	if (unlikely(span->spared))
 		tract__growth_reuse(span);
-	set_used(span, USED_BIAS, frees);
-	tract__span_collect(span);
+	set_used(span, USED_BIAS, 1);
+	span_touch(span);
+	tract__span_collect_current(span);
 }

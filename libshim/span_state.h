@@ -68,6 +68,12 @@ static inline bool span_has_room(const struct span *span)
 uint32_t tract__span_collect(struct span *span);
 
 /*
+ * The same for a span that stays current, and tagged, if it is: others' frees do not tag
+ * it, but who wants its owner to come by at its next free.
+ */
+uint32_t tract__span_collect_current(struct span *span);
+
+/*
  * Collects a span that is not current and brings it to where it belongs now: to
  * a list of @heap, or, empty, to the arena, which is said by true.
  */
@@ -77,8 +83,8 @@ bool tract__span_settle(struct heap *heap, struct span *span);
 void tract__span_settle_nodes(struct heap *heap, struct list *list);
 void tract__span_settle_ready(struct heap *heap);
 
-/* Allocation goes on from here; the owner looks at it after @frees frees. */
-void tract__span_make_current(struct span *span, uint32_t frees);
+/* Allocation goes on from here; with its next free into it the owner comes by. */
+void tract__span_make_current(struct span *span);
 
 void tract__span_set_owner(struct span *span, struct heap *heap);
 

@@ -2,18 +2,19 @@
 /*
  * Memory goes back after a delay, and no thread of ours watches the clock: the
  * program's own threads do in passing.  Refills and retired spans are occasions
- * enough for busy ones.  For a thread that takes and returns the same few blocks
- * every pace-th free into a current span is one more: the pace adapts to an
- * occasion every few dozen ms, down to each single free of a slow thread.  And
- * while there is memory to give back, current spans are tagged, so that each
- * thread comes by at its next free and finds its pace anew: a thread's own
- * whenever it comes by, everybody's every half decay.
+ * enough for busy ones.  A thread that takes and returns the same few blocks comes by
+ * when it has used up a few words of them: its pace adapts to once every few dozen ms.
+ * The current spans of a slow thread are tagged, so that it comes by at its next free;
+ * and so are, while there is memory to give back, a thread's own whenever it comes by,
+ * and everybody's every half decay.
  */
 #include "tick.h"
 
 #include "hardened.h"
 #include "options.h"
 #include "purge.h"
+#include "refill.h"
+#include "remote.h"
 #include "span_state.h"
 
 /* Times in ms. */
@@ -65,7 +66,7 @@ void tract__tick(void)
 	}
 }
 
-uint32_t tract__tick_pace(struct heap *heap)
+static void find_pace(struct heap *heap)
 {
 	uint32_t now = tract__sys_now_ms();
 	uint32_t elapsed = now - heap->paced_at;
@@ -77,5 +78,25 @@ uint32_t tract__tick_pace(struct heap *heap)
 	heap->paced_at = now;
 	if (elapsed)
 		tract__tick();
+}
+
+static noinline void settle_ready(struct heap *heap)
+{
+	lock_acquire(&heap->lock);
+	tract__span_settle_ready(heap);
+	lock_release(&heap->lock);
+}
+
+uint32_t tract__tick_come_by(struct heap *heap)
+{
+	/* Or their owners would have no fast frees, for a few of ours. */
+	tract__remote_flush(heap);
+	if (unlikely(!list_seems_empty(&heap->ready)))
+		settle_ready(heap);
+	find_pace(heap);
+	heap->words_left = (uint16_t)(heap->pace / WORD_LEAST + 1);
+	/* Before a word is used up much time may pass. */
+	if (heap->pace < WORD_LEAST)
+		tag_currents(heap);
 	return heap->pace;
 }

@@ -14,9 +14,9 @@
 void tract__tick(void);
 
 /*
- * The calling thread has freed heap->pace blocks into a current span: how many
- * shall it be next time?  Ticks if time has passed.
+ * The thread of @heap sees to what waits for it, and ticks if time has passed.  How many
+ * blocks may it take or free until it comes by again?  No lock held.
  */
-uint32_t tract__tick_pace(struct heap *heap);
+uint32_t tract__tick_come_by(struct heap *heap);
 
 #endif

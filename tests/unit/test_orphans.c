@@ -124,6 +124,61 @@ START_TEST(a_thread_that_only_frees_gives_back_all)
 }
 END_TEST
 
+/* What one thread left, spans of two classes, and another before it. */
+struct estate {
+	struct left part[3];
+	bool heir_allocates; /* before it frees */
+};
+
+static void *leave_two(void *arg)
+{
+	struct estate *estate = arg;
+
+	allocate(&estate->part[0]);
+	return allocate(&estate->part[1]);
+}
+
+/* How many of them are its own then. */
+static void *free_one(void *arg)
+{
+	struct estate *estate = arg;
+	uintptr_t owned = 0;
+
+	if (estate->heir_allocates)
+		tract__free(tract__malloc(SMALL / 2));
+	tract__free(estate->part[0].block[0]);
+	for (int i = 0; i < 3; i++)
+		owned += span_owner(estate->part[i].span) == tract__thread_heap;
+	return (void *)owned;
+}
+
+static uintptr_t inherited(bool heir_allocates)
+{
+	struct estate estate = {
+		.part = { { .size = SMALL },
+			  { .size = LARGER },
+			  leave(SMALL / 4) },
+		.heir_allocates = heir_allocates,
+	};
+	uintptr_t owned;
+
+	elsewhere(leave_two, &estate);
+	for (int i = 0; i < 2; i++)
+		estate.part[i].span = pagemap_find(estate.part[i].block[0]);
+	owned = (uintptr_t)elsewhere(free_one, &estate);
+	for (int i = 1; i < 3 * BLOCKS; i++)
+		tract__free(estate.part[i / BLOCKS].block[i % BLOCKS]);
+	return owned;
+}
+
+/* So a server's next thread allocates where the last one did, and is in the cache. */
+START_TEST(a_thread_that_frees_first_goes_on_with_all_that_was_left)
+{
+	ck_assert_uint_eq(inherited(false), 2);
+	ck_assert_uint_eq(inherited(true), 1);
+}
+END_TEST
+
 static void check_caught(bool by_heir)
 {
 	struct left left = leave(SMALL);
@@ -195,6 +250,7 @@ END_TEST
 
 SUITE_MAIN("orphans", who_frees_in_a_span_without_a_thread_is_its_owner,
 	   it_is_adopted_once, a_thread_that_only_frees_gives_back_all,
+	   a_thread_that_frees_first_goes_on_with_all_that_was_left,
 	   what_the_heir_has_freed_nobody_frees_again,
 	   its_room_is_others_after_some_threads_have_ended,
 	   its_room_is_others_after_some_spans_were_taken_instead)

@@ -344,7 +344,7 @@ START_TEST(an_adopted_span_is_told_what_its_new_owner_had_gathered)
 	struct span *span = gather_from(&lender);
 
 	end_lender(lender);
-	ck_assert(tract__refill_adopt(tract__thread_heap, span));
+	ck_assert(tract__refill_adopt(tract__thread_heap, span, false));
 	tract__free(lent[IN_A_ROW]);
 	ck_assert_ptr_null(span->gatherer);
 	ck_assert(heap_owns(tract__thread_heap, span));
