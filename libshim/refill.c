@@ -206,7 +206,7 @@ static struct span *adopt(struct heap *heap, unsigned int class)
 	return span;
 }
 
-/* What was left at one time is together in each list, the newest first. */
+/* What was left at one time is mostly together in each list, the newest first. */
 #define ESTATE_LOOKS 16
 
 static void inherit_list(struct heap *heap, struct list *orphans,

@@ -43,7 +43,10 @@ enum span_state {
 	SPAN_FULL,    /* little or nothing is free */
 };
 
-/* Tag on span.owner: there may be remote frees to collect. */
+/*
+ * Tag on span.owner: there may be remote frees to collect; of a current span, its owner is
+ * to come by at its next free, see tick.c.
+ */
 #define OWNER_TOUCHED ((uintptr_t)1)
 /* The owner defers its frees of it: see deferred.h. */
 #define OWNER_DEFERS ((uintptr_t)2)
