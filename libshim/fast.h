@@ -22,7 +22,8 @@ void tract__free_by_pagemap(void *p);
 
 /*
  * Of a small span's first unit if it has an owner, and if the headers still serve
- * that region; else there is the map.
+ * that region; else there is the map.  The caller's own whose frees are counted, or
+ * deferred, among them.
  */
 void tract__free_not_own(void *p, struct span *span);
 
@@ -54,14 +55,14 @@ static inline void *fast_malloc(size_t size)
 }
 
 /*
- * Of a span whose owner word is the caller's heap, untouched; of one unit, since its
- * blocks are ready ones.
+ * Of a span whose owner word is the caller's heap, untouched, and says whether frees are
+ * counted; of one unit, since its blocks are ready ones.
  *
  * Until a processor knows where a free stores it may hold back what the program loads
  * next, so that the way from the pointer to the word is short: the offset is had
  * without the header, and the index by one multiplication.
  */
-static inline void fast_free_own(struct span *span, void *p)
+static inline void fast_free_own(struct span *span, void *p, bool counts)
 {
 	struct tally *tally = span_tally(span);
 	struct block_bits *at;
@@ -83,9 +84,7 @@ static inline void fast_free_own(struct span *span, void *p)
 	 * Nothing depends on how much of a current span is free, and to count that is
 	 * the dearest step of all: each time it waits for the one before.
 	 */
-	if (likely(read_once(&span->state) == SPAN_CURRENT))
-		return;
-	if (unlikely(count_down(&tally->countdown)))
+	if (counts && unlikely(count_down(&tally->countdown)))
 		tract__free_event(span);
 }
 
@@ -105,7 +104,7 @@ static inline void fast_free(void *p)
 		tract__free_not_own(p, span);
 		return;
 	}
-	fast_free_own(span, p);
+	fast_free_own(span, p, false);
 }
 
 #endif

@@ -87,12 +87,15 @@ static inline void come_by_at_times(struct heap *heap)
 		tract__tick_come_by(heap);
 }
 
-/* What is free in the bin's word is ready from now on. */
+/*
+ * What is free in the bin's word is ready from now on.  Both fields are read as they were
+ * written, one by one: together they could not be had before the cache has them.
+ */
 static inline void get_ready(ready_of_thread *ready, const struct bin *bin)
 {
 	ready->bits = read_once(bin->word);
-	ready->base = bin->word_base;
-	ready->word = bin->word;
+	ready->base = read_once(&bin->word_base);
+	ready->word = read_once(&bin->word);
 	ready->block_size = bin->block_size;
 }
 
@@ -201,7 +204,9 @@ void tract__free_now(struct span *span, void *p)
 			  ~OWNER_GENERATION(GENERATION_MAX);
 
 	if (owner == (uintptr_t)heap)
-		fast_free_own(span, p);
+		fast_free_own(span, p, false);
+	else if (owner == ((uintptr_t)heap | OWNER_COUNTS))
+		fast_free_own(span, p, true);
 	else if (owner == ((uintptr_t)heap | OWNER_DEFERS))
 		tract__deferred_free(heap, span, p);
 	else if (span->kind == SPAN_SMALL)
@@ -233,11 +238,20 @@ static noinline void free_not_gathered(void *p, struct span *span)
 		tract__free_by_pagemap(p);
 }
 
+static noinline void free_counted(void *p, struct span *span)
+{
+	fast_free_own(span, p, true);
+}
+
 noinline void tract__free_not_own(void *p, struct span *span)
 {
 	struct heap *heap = tract__thread_heap;
 	uint64_t index;
 
+	if (likely(heap_counts(heap, span))) {
+		free_counted(p, span);
+		return;
+	}
 	if (heap_defers(heap, span)) {
 		tract__deferred_free(heap, span, p);
 		return;
@@ -307,7 +321,8 @@ static inline size_t own_small_size(const void *p)
 	if (unlikely(offset >= heap->region_length))
 		return 0;
 	span = heap_span(heap, offset);
-	if (unlikely(!heap_owns(heap, span) && !heap_defers(heap, span)))
+	if (unlikely(!heap_owns(heap, span) && !heap_counts(heap, span) &&
+		     !heap_defers(heap, span)))
 		return 0;
 	index = span_index(span, p);
 	if (unlikely(index >= span->block_count || span_is_freed(span, index) ||

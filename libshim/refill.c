@@ -273,10 +273,10 @@ void tract__refill_prepare(struct heap *heap)
 		tract__sys_populate(span->base, span->units * UNIT_SIZE);
 }
 
-/* Frees of what malloc() has none ready of are deferred. */
+/* Frees of what malloc() has none ready of are deferred; no span begins as a current one. */
 static uintptr_t owner_tags(const struct span *span)
 {
-	return (span->class < READY_CLASSES ? 0 : OWNER_DEFERS) |
+	return (span->class < READY_CLASSES ? OWNER_COUNTS : OWNER_DEFERS) |
 	       OWNER_GENERATION(region_of(span)->generation);
 }
 

@@ -347,7 +347,7 @@ START_TEST(an_adopted_span_is_told_what_its_new_owner_had_gathered)
 	ck_assert(tract__refill_adopt(tract__thread_heap, span, false));
 	tract__free(lent[IN_A_ROW]);
 	ck_assert_ptr_null(span->gatherer);
-	ck_assert(heap_owns(tract__thread_heap, span));
+	ck_assert(heap_counts(tract__thread_heap, span));
 	free_lent(IN_A_ROW + 1);
 	check_nothing_left(&start);
 }
