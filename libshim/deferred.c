@@ -25,7 +25,7 @@ static void forget(struct heap *heap)
 	write_once(&heap->deferred, NULL);
 }
 
-void tract__deferred_carry_out(struct heap *heap)
+static void carry_out(struct heap *heap)
 {
 	const void *p = heap->deferred;
 	struct span *span;
@@ -42,11 +42,17 @@ void tract__deferred_carry_out(struct heap *heap)
 	forget(heap);
 }
 
+void tract__deferred_carry_out(struct heap *heap)
+{
+	pending_carry_out(&heap->pending);
+	carry_out(heap);
+}
+
 void tract__deferred_free(struct heap *heap, struct span *span, void *p)
 {
 	uint64_t index = span_index(span, p);
 
-	tract__deferred_carry_out(heap);
+	carry_out(heap);
 	if (caught(index >= span->block_count)) {
 		tract__free_misfit(span, p);
 		return;
@@ -75,10 +81,9 @@ void *tract__deferred_take(struct heap *heap, unsigned int class)
 	return p;
 }
 
-/* The thread may be running, and what is read be of several moments. */
-static bool seems_freed_twice(const struct heap *heap)
+/* @p: what the thread of @heap, which may be running, had freed last. */
+static bool seems_freed_twice(const struct heap *heap, const void *p)
 {
-	const void *p = __atomic_load_n(&heap->deferred, __ATOMIC_ACQUIRE);
 	const struct span *span;
 
 	if (!p)
@@ -86,7 +91,18 @@ static bool seems_freed_twice(const struct heap *heap)
 	span = pagemap_find(p);
 	return is_owned(heap, span, p) &&
 	       is_freed_remotely(span, span_index(span, p)) &&
-	       heap_has_deferred(heap, p);
+	       (heap_has_deferred(heap, p) || tract__pending_block(heap) == p);
+}
+
+/* What is read may be of several moments. */
+static const void *find_freed_twice(const struct heap *heap)
+{
+	const void *p = __atomic_load_n(&heap->deferred, __ATOMIC_ACQUIRE);
+
+	if (unlikely(seems_freed_twice(heap, p)))
+		return p;
+	p = tract__pending_block(heap);
+	return seems_freed_twice(heap, p) ? p : NULL;
 }
 
 /* So many looks in a row do not meet a running thread at the same turn. */
@@ -94,11 +110,15 @@ static bool seems_freed_twice(const struct heap *heap)
 
 void tract__deferred_check(struct heap *heap, void *arg)
 {
+	const void *p = NULL;
+
 	(void)arg;
-	for (int i = 0; i < LOOKS; i++)
-		if (likely(!seems_freed_twice(heap)))
+	for (int i = 0; i < LOOKS; i++) {
+		p = find_freed_twice(heap);
+		if (likely(!p))
 			return;
-	tract__report_corruption("double free", heap->deferred);
+	}
+	tract__report_corruption("double free", p);
 }
 
 /* Its span may have gone as soon as it was carried out, and be another heap's. */

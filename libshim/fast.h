@@ -22,8 +22,8 @@ void tract__free_by_pagemap(void *p);
 
 /*
  * Of a small span's first unit if it has an owner, and if the headers still serve
- * that region; else there is the map.  The caller's own whose frees are counted, or
- * deferred, among them.
+ * that region; else there is the map.  The caller's own that are not current, or of
+ * which frees are deferred, among them.
  */
 void tract__free_not_own(void *p, struct span *span);
 
@@ -55,37 +55,34 @@ static inline void *fast_malloc(size_t size)
 }
 
 /*
- * Of a span whose owner word is the caller's heap, untouched, and says whether frees are
- * counted; of one unit, since its blocks are ready ones.
+ * Of a current span of the caller's, which nobody has tagged; of one unit, since its
+ * blocks are ready ones.  The bit is set by the next such free: see pending.h.
  *
- * Until a processor knows where a free stores it may hold back what the program loads
- * next, so that the way from the pointer to the word is short: the offset is had
- * without the header, and the index by one multiplication.
+ * The way from the pointer to the word is short all the same: the offset is had
+ * without the header, and the index by one multiplication.  It is not counted, since
+ * nothing depends on how much of a current span is free.
  */
-static inline void fast_free_own(struct span *span, void *p, bool counts)
+static inline void fast_free_current(struct heap *heap, struct span *span,
+				     void *p)
 {
 	struct tally *tally = span_tally(span);
 	struct block_bits *at;
-	uint64_t word;
+	uint64_t bit;
 	uint32_t index;
 
 	if (caught(!unit_index(span, (uintptr_t)p % UNIT_SIZE, &index))) {
 		tract__free_misfit(span, p);
 		return;
 	}
+	/* Before the check: it may be the same block. */
+	pending_set_bit(&heap->pending);
 	at = tally_bits(tally, index);
-	word = read_once(&at->free);
-	if (caught(bit_is_set(word | read_once(&at->remote), index))) {
+	bit = bit_set(0, index);
+	if (caught((read_once(&at->free) | read_once(&at->remote)) & bit)) {
 		tract__free_refused(span, p);
 		return;
 	}
-	write_once(&at->free, bit_set(word, index));
-	/*
-	 * Nothing depends on how much of a current span is free, and to count that is
-	 * the dearest step of all: each time it waits for the one before.
-	 */
-	if (counts && unlikely(count_down(&tally->countdown)))
-		tract__free_event(span);
+	pending_put(&heap->pending, &at->free, bit);
 }
 
 static inline void fast_free(void *p)
@@ -104,7 +101,7 @@ static inline void fast_free(void *p)
 		tract__free_not_own(p, span);
 		return;
 	}
-	fast_free_own(span, p, false);
+	fast_free_current(heap, span, p);
 }
 
 #endif

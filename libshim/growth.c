@@ -15,12 +15,6 @@
 /* A hole that is shorter is not worth its part of a system call. */
 #define HOLE_MIN ((size_t)8192)
 
-/*
- * So many times what the program has grown by is looked for: what is dropped
- * earlier than it need be may be wanted back meanwhile.
- */
-#define GROWTH_TIMES 4
-
 /* Calls to drop pages in one look, the heap locked: some milliseconds. */
 #define CALLS_MAX 64
 
@@ -51,6 +45,7 @@ static bool give_up_idle(struct heap *heap)
 {
 	bool any = false;
 
+	pending_carry_out(&heap->pending);
 	for (unsigned int class = 0; class < CLASS_COUNT; class ++) {
 		struct bin *bin = &heap->bins[class];
 
@@ -157,11 +152,15 @@ void tract__growth_reuse(struct span *span)
 	tract__arena_note_growth();
 }
 
+/*
+ * As much as the program has grown by: what is dropped earlier than it need be may be
+ * wanted back meanwhile.
+ */
 static bool is_enough(const struct holes *holes)
 {
 	return holes->calls >= CALLS_MAX ||
-	       holes->pages >= GROWTH_TIMES * UNIT_PAGES *
-				       read_once(&tract__arena.growth_step);
+	       holes->pages >=
+		       UNIT_PAGES * read_once(&tract__arena.growth_step);
 }
 
 /*

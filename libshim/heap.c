@@ -27,6 +27,7 @@ uint64_t tract__no_blocks;
 	}
 
 struct heap tract__empty_heap = {
+	.pending = { .word = &tract__empty_heap.pending.none },
 	.bins = { [0 ... CLASS_COUNT - 1] = EMPTY_BIN },
 };
 
@@ -40,7 +41,7 @@ const uint16_t tract__ready_offset[] = { CLASS_TABLE(OFFSET) };
 
 struct heap tract__orphans far_bss;
 bool tract__orphans_exist;
-uint16_t tract__orphans_age;
+static uint16_t threads_ended; /* under the lock of the orphans */
 
 static struct lock heaps_lock; /* the two lists below */
 static struct list heaps;
@@ -62,6 +63,7 @@ static void heap_init(struct heap *heap)
 	list_init(&heap->full);
 	list_init(&heap->ready);
 	list_init(&heap->node);
+	heap->pending.word = &heap->pending.none;
 	heap->pace = PACE_MAX;
 	heap->words_left = 1;
 }
@@ -85,7 +87,7 @@ static void orphan_span(struct span *span)
 	list_remove(&span->node);
 	list_remove(&span->ready);
 	tract__span_set_owner(span, &tract__orphans);
-	span->round = tract__orphans_age;
+	span->round = threads_ended;
 	tract__span_settle(&tract__orphans, span);
 }
 
@@ -121,7 +123,7 @@ static void put_heap(struct heap *heap)
 	lock_acquire(&heap->lock);
 	lock_acquire(&tract__orphans.lock);
 	need_orphans();
-	tract__orphans_age += END_AGE;
+	threads_ended++;
 	orphan_heap(heap);
 	lock_release(&tract__orphans.lock);
 	lock_release(&heap->lock);

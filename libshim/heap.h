@@ -21,6 +21,7 @@
 
 #include "bitops.h"
 #include "lock.h"
+#include "pending.h"
 #include "ready.h"
 #include "size_class.h"
 #include "span.h"
@@ -56,6 +57,7 @@ struct heap {
 	size_t region_length;
 	struct span *region_spans;
 	uintptr_t region_owner; /* owner word of the heap's own there, without tags */
+	struct pending pending; /* a free of the thread's: see there */
 	void *deferred;		/* a freed block, or NULL: see deferred.h */
 	struct bin bins[CLASS_COUNT];
 	struct batch batches[CLASS_COUNT];
@@ -91,8 +93,7 @@ extern struct heap tract__empty_heap;
  * may adopt a span.  Threads past their own end allocate from it, locked.
  */
 extern struct heap tract__orphans;
-extern bool tract__orphans_exist;   /* it has been brought up */
-extern uint16_t tract__orphans_age; /* under its lock; see refill.h */
+extern bool tract__orphans_exist; /* it has been brought up */
 
 static inline bool orphans_exist(void)
 {

@@ -93,7 +93,7 @@ static __attribute__((constructor(101))) void start(void)
 static __attribute__((destructor(101))) void finish(void)
 {
 	/* Freed by two threads, it is found out now or never. */
-	tract__deferred_carry_out(tract__thread_heap);
+	tract__deferred_check(tract__thread_heap, NULL);
 	tract__heap_visit(tract__deferred_check, NULL);
 	if (tract__options.stats)
 		tract__stats_report(STDERR);

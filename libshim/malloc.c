@@ -118,13 +118,16 @@ noinline void *tract__malloc_slow(size_t size)
 {
 	unsigned int class = size_class_of(size);
 	ready_of_thread *ready = ready_of(class);
-	uint64_t bits = ready->word ? read_once(ready->word) : 0;
 	struct heap *heap = tract__thread_heap;
+	struct bin *bin = &heap->bins[class];
+	uint64_t bits;
 	void *p;
 
-	if (bit_count(bits) < WORD_LEAST) {
-		struct bin *bin = &heap->bins[class];
-
+	pending_carry_out(&heap->pending);
+	bits = ready->word ? read_once(ready->word) : 0;
+	if (bit_count(bits) >= WORD_LEAST) {
+		tract__refill_check(bin, bits);
+	} else {
 		if (unlikely(!tract__refill_next(bin)))
 			return malloc_refill(class);
 		get_ready(ready, bin);
@@ -196,6 +199,19 @@ void tract__free_refused(const struct span *span, const void *p)
 	tract__report_corruption(is_block ? "double free" : "invalid free", p);
 }
 
+/* Of a span of the caller's that is not current, nor tagged otherwise. */
+static void free_counted(struct span *span, void *p)
+{
+	uint64_t index = span_index(span, p);
+
+	if (caught(index >= span->block_count))
+		tract__free_misfit(span, p);
+	else if (caught(span_is_freed(span, index)))
+		tract__free_refused(span, p);
+	else if (unlikely(span_free_block(span, index)))
+		tract__free_event(span);
+}
+
 void tract__free_now(struct span *span, void *p)
 {
 	struct heap *heap = tract__thread_heap;
@@ -204,9 +220,9 @@ void tract__free_now(struct span *span, void *p)
 			  ~OWNER_GENERATION(GENERATION_MAX);
 
 	if (owner == (uintptr_t)heap)
-		fast_free_own(span, p, false);
+		fast_free_current(heap, span, p);
 	else if (owner == ((uintptr_t)heap | OWNER_COUNTS))
-		fast_free_own(span, p, true);
+		free_counted(span, p);
 	else if (owner == ((uintptr_t)heap | OWNER_DEFERS))
 		tract__deferred_free(heap, span, p);
 	else if (span->kind == SPAN_SMALL)
@@ -238,18 +254,13 @@ static noinline void free_not_gathered(void *p, struct span *span)
 		tract__free_by_pagemap(p);
 }
 
-static noinline void free_counted(void *p, struct span *span)
-{
-	fast_free_own(span, p, true);
-}
-
 noinline void tract__free_not_own(void *p, struct span *span)
 {
 	struct heap *heap = tract__thread_heap;
 	uint64_t index;
 
 	if (likely(heap_counts(heap, span))) {
-		free_counted(p, span);
+		free_counted(span, p);
 		return;
 	}
 	if (heap_defers(heap, span)) {
@@ -313,13 +324,14 @@ void *tract__memalign(size_t align, size_t size)
  */
 static inline size_t own_small_size(const void *p)
 {
-	const struct heap *heap = tract__thread_heap;
+	struct heap *heap = tract__thread_heap;
 	uintptr_t offset = (uintptr_t)p - heap->region_base;
 	const struct span *span;
 	uint64_t index;
 
 	if (unlikely(offset >= heap->region_length))
 		return 0;
+	pending_carry_out(&heap->pending);
 	span = heap_span(heap, offset);
 	if (unlikely(!heap_owns(heap, span) && !heap_counts(heap, span) &&
 		     !heap_defers(heap, span)))

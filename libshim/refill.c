@@ -7,6 +7,7 @@
 #include "options.h"
 #include "pagemap.h"
 #include "region.h"
+#include "report.h"
 #include "span_state.h"
 #include "sys.h"
 
@@ -35,15 +36,32 @@
 _Static_assert(WORD_LEAST <= 64 / WIDEN_FRACTION,
 	       "or there may be no such word");
 
+static cold void freed_twice(const struct bin *bin, uint64_t bits)
+{
+	tract__report_corruption("double free",
+				 bin->word_base +
+					 bit_lowest(bits) * bin->block_size);
+}
+
+void tract__refill_check(const struct bin *bin, uint64_t bits)
+{
+	bits &= read_once(
+		&container_of(bin->word, struct block_bits, free)->remote);
+	if (caught(bits))
+		freed_twice(bin, bits);
+}
+
 static bool point_at(struct bin *bin, unsigned int i, unsigned int least)
 {
 	struct span *span = bin->span;
 	uint64_t *word = &span->tally->bits[i].free;
+	uint64_t bits = read_once(word);
 
-	if (bit_count(read_once(word)) < least)
+	if (bit_count(bits) < least)
 		return false;
 	bin->word = word;
 	bin->word_base = span->base + (size_t)i * 64 * span->block_size;
+	tract__refill_check(bin, bits);
 	return true;
 }
 
@@ -167,16 +185,12 @@ void tract__refill_drop_current(struct heap *heap, struct bin *bin)
 
 	if (!span)
 		return;
+	pending_carry_out(&heap->pending);
 	bin->span = NULL;
 	bin->word = &tract__no_blocks;
 	if (heap == tract__thread_heap)
 		ready_forget(span->class);
 	tract__span_settle(heap, span);
-}
-
-static bool has_heir(const struct span *span)
-{
-	return (uint16_t)(tract__orphans_age - span->round) < HEIR_AGE;
 }
 
 static struct span *adopt(struct heap *heap, unsigned int class)
@@ -193,14 +207,9 @@ static struct span *adopt(struct heap *heap, unsigned int class)
 	if (!list_empty(&tract__orphans.partial[class])) {
 		span = container_of(tract__orphans.partial[class].prev,
 				    struct span, node);
-		if (has_heir(span)) {
-			tract__orphans_age++;
-			span = NULL;
-		} else {
-			list_remove(&span->node);
-			list_remove(&span->ready);
-			tract__span_set_owner(span, heap);
-		}
+		list_remove(&span->node);
+		list_remove(&span->ready);
+		tract__span_set_owner(span, heap);
 	}
 	lock_release(&tract__orphans.lock);
 	return span;

@@ -21,6 +21,12 @@ void *tract__refill_take(struct heap *heap, struct bin *bin);
  */
 bool tract__refill_next(struct bin *bin);
 
+/*
+ * @bits are free in the word of the bin, and blocks are taken from there next: reports one
+ * that another thread has freed as well, when the owner's free was pending.
+ */
+void tract__refill_check(const struct bin *bin, uint64_t bits);
+
 /* Refills the bin and takes a block.  NULL: no memory.  Heap locked. */
 void *tract__refill(struct heap *heap, unsigned int class);
 
@@ -31,15 +37,9 @@ void *tract__refill(struct heap *heap, unsigned int class);
 void tract__refill_prepare(struct heap *heap);
 
 /*
- * What a thread leaves behind is often another's to free, which adopts each span with
- * its first block.  Before others do, to allocate from it, a while must have passed.
- * (Else a third thread may have the span by then, and each of those frees be a remote one.)
- * It is told by the threads that have ended since, and by how often nobody was let in.
- */
-#define HEIR_AGE 32
-#define END_AGE 16
-
-/*
+ * What a thread leaves behind is often one other's to free, which adopts each span with
+ * its first block: the rest are frees of its own.
+ *
  * The thread of @heap frees in a span of the orphans, and is its owner from now on, unless
  * that is another's by now, or one that threads past their end allocate from.  @all: and
  * of what else was left at the same time, as far as it is found at once.

@@ -361,10 +361,13 @@ void tract__remote_free(struct span *span, void *p)
 static void count_gathered(struct heap *heap, void *arg)
 {
 	const void *deferred = read_once(&heap->deferred);
+	const void *pending = tract__pending_block(heap);
 	size_t *blocks = arg;
 
 	if (deferred)
 		blocks[pagemap_find(deferred)->class]++;
+	if (pending)
+		blocks[pagemap_find(pending)->class]++;
 	for (unsigned int i = 0; i < CLASS_COUNT; i++) {
 		const struct batch *batch = &heap->batches[i];
 		uint64_t bits = __atomic_load_n(&batch->bits, __ATOMIC_ACQUIRE);

@@ -65,7 +65,7 @@ static inline bool remote_gather(struct heap *heap, struct span *span,
 }
 
 /*
- * Adds the blocks that the threads have gathered or deferred, by class, to @blocks: freed,
+ * Adds the blocks that the threads have gathered, deferred or pending, by class, to @blocks: freed,
  * though their spans' bits do not say so.  Exact while the threads are at rest.
  */
 void tract__remote_count(size_t blocks[CLASS_COUNT]);

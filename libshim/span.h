@@ -14,9 +14,9 @@
  *           last block, if its word has one: so the pointer to what is left over at
  *           the end of the span is refused as a freed block's would be.
  *
- * A block is allocated when neither bit is set (and its owner's thread has not
- * freed it as the last large one, see deferred.h): the allocated bit of which double
- * and invalid frees are caught.  When the owner collects, it sets the
+ * A block is allocated when neither bit is set (and it is not the one that its owner's
+ * thread has freed last, see pending.h and deferred.h): the allocated bit of which
+ * double and invalid frees are caught.  When the owner collects, it sets the
  * free bit first and clears the remote bit after, so that at no moment a free
  * block looks allocated.
  */
@@ -120,7 +120,7 @@ struct span {
 	};
 	uint32_t dirty_units; /* leading units that may not read as zero */
 	uint16_t spared;      /* small: pages that were dropped while in use */
-	uint16_t round; /* current: so many words are gone over; orphan: since what age */
+	uint16_t round; /* current: so many words are gone over; orphan: whose, by number */
 	uint8_t least; /* current: those with so many free blocks */
 	bool holds;    /* small: there are held bits behind the tally */
 } __attribute__((aligned(64)));

@@ -32,13 +32,15 @@ static void *producer(void *arg)
 {
 	struct queue *q = arg;
 	struct batch *b;
+	/* On its own stack: beside the consumer's sum it would go to and fro. */
+	uint64_t state = q->state;
 	unsigned long n;
 	int i;
 
 	for (n = 0; n < batches; n++) {
 		b = bench_need(malloc(sizeof(*b)));
 		for (i = 0; i < BATCH; i++) {
-			b->size[i] = bench_random(&q->state) % largest + 1;
+			b->size[i] = bench_random(&state) % largest + 1;
 			b->block[i] = bench_need(malloc(b->size[i]));
 			b->block[i][0] = b->block[i][b->size[i] - 1] = n + i;
 		}
@@ -56,6 +58,7 @@ static void *consumer(void *arg)
 {
 	struct queue *q = arg;
 	struct batch *b;
+	uint64_t sum = 0;
 	unsigned long n;
 	int i;
 
@@ -69,12 +72,13 @@ static void *consumer(void *arg)
 		pthread_cond_broadcast(&q->changed);
 		pthread_mutex_unlock(&q->lock);
 		for (i = 0; i < BATCH; i++) {
-			q->sum = bench_mix(q->sum + b->size[i] +
-					   b->block[i][b->size[i] - 1] * 65537);
+			sum = bench_mix(sum + b->size[i] +
+					b->block[i][b->size[i] - 1] * 65537);
 			free(b->block[i]);
 		}
 		free(b);
 	}
+	q->sum = sum;
 	return NULL;
 }
 

@@ -60,13 +60,14 @@ inside()
 	        code = 0
 	    except OSError as error:
 	        code = error.errno
-	    left = int(os.pread(nth, 20, 0))
-	    os.write(nth, b"0")
+	    # A failure that pipe() has not come to meets this call: once.
+	    try:
+	        os.write(nth, b"0")
+	    except OSError:
+	        os.write(nth, b"0")
 	    if code == errno.ENOMEM:
 	        print("the allocation", n, "of pipe() failed")
 	        raise SystemExit(0)
-	    if left:
-	        break
 	raise SystemExit("expected ENOMEM from pipe(), found none")
 	END
 	exit "$failed"

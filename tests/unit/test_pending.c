@@ -1,0 +1,414 @@
+// SPDX-License-Identifier: MIT
+/* The free whose bit its thread has not set yet: for everybody else it has been made. */
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "heap.h"
+#include "malloc.h"
+#include "pagemap.h"
+#include "stats.h"
+#include "suite.h"
+
+#define SIZE 200    /* of a class of which malloc() has some ready */
+#define ANOTHER 600 /* of another such class */
+#define BLOCKS 1000 /* in several spans */
+
+static void *elsewhere(void *(*run)(void *), void *arg)
+{
+	pthread_t thread;
+	void *result;
+
+	ck_assert(!pthread_create(&thread, NULL, run, arg));
+	ck_assert(!pthread_join(thread, &result));
+	return result;
+}
+
+static void *free_it(void *p)
+{
+	tract__free(p);
+	return NULL;
+}
+
+static size_t live_of(const void *p)
+{
+	struct tract_class_stats classes[STATS_CLASSES];
+
+	tract__stats_get_classes(classes);
+	return classes[pagemap_find(p)->class].live_blocks;
+}
+
+static void *live_there(void *p)
+{
+	return (void *)live_of(p);
+}
+
+static void *usable_there(void *p)
+{
+	return (void *)tract__usable_size(p);
+}
+
+static bool is_pending(const void *p)
+{
+	return tract__pending_block(tract__thread_heap) == p;
+}
+
+/* A block of the class whose free is pending; not the first, which looks at the clock. */
+static void *pending_block(size_t size)
+{
+	void *p;
+
+	for (int i = 0; i < 100; i++) {
+		p = tract__malloc(size);
+		tract__free(p);
+		if (is_pending(p))
+			return p;
+	}
+	ck_abort_msg("no free is pending");
+	return NULL;
+}
+
+START_TEST(it_counts_as_free_for_all_threads)
+{
+	void *keep = tract__malloc(SIZE), *p;
+	size_t live = live_of(keep);
+
+	p = pending_block(SIZE);
+	ck_assert_uint_eq(live_of(keep), live);
+	ck_assert_uint_eq((size_t)elsewhere(live_there, keep), live);
+	ck_assert_uint_eq((size_t)elsewhere(usable_there, p), 0);
+	ck_assert(is_pending(p));
+	ck_assert_uint_eq(tract__usable_size(p), 0);
+	ck_assert(!is_pending(p));
+	tract__free(keep);
+	ck_assert_uint_eq(live_of(p), live - 1);
+}
+END_TEST
+
+/* Its word and no other. */
+START_TEST(its_bit_is_set_by_what_comes_next)
+{
+	void *keep, *p;
+	struct span *span;
+	uint64_t index;
+
+	pending_block(ANOTHER);
+	keep = tract__malloc(ANOTHER);
+	p = pending_block(SIZE);
+	span = pagemap_find(p);
+	index = span_index(span, p);
+	ck_assert(!span_is_freed(span, index));
+	tract__free(keep);
+	ck_assert(span_is_freed(span, index));
+	ck_assert(is_pending(keep));
+	tract__trim();
+	ck_assert_ptr_null(tract__pending_block(tract__thread_heap));
+	ck_assert_ptr_eq(tract__thread_heap->pending.word,
+			 &tract__thread_heap->pending.none);
+}
+END_TEST
+
+/* With nothing freed after it; the span was current. */
+START_TEST(the_last_block_of_a_span_takes_it_along)
+{
+	struct tract_heap_stats before, after;
+	void *p = pending_block(SIZE);
+	struct span *span = pagemap_find(p);
+
+	ck_assert_int_eq(span->state, SPAN_CURRENT);
+	tract__stats_get(&before);
+	tract__trim();
+	tract__stats_get(&after);
+	ck_assert_ptr_null(span_owner(span));
+	ck_assert_uint_eq(after.live_blocks, before.live_blocks);
+}
+END_TEST
+
+/* Each block is handed out again, none twice: the one pending when spans change too. */
+START_TEST(none_is_lost_or_handed_out_twice)
+{
+	static void *blocks[BLOCKS];
+	struct tract_heap_stats start, end;
+
+	tract__stats_get(&start);
+	for (int i = 0; i < 200000; i++) {
+		unsigned int k = (unsigned int)random_below(BLOCKS);
+		uintptr_t *p = blocks[k];
+
+		if (p) {
+			must(p[0] == (uintptr_t)p && p[1] == k);
+			tract__free(p);
+		}
+		p = tract__malloc(random_below(10) ? SIZE : ANOTHER);
+		p[0] = (uintptr_t)p;
+		p[1] = k;
+		blocks[k] = p;
+	}
+	for (int i = 0; i < BLOCKS; i++)
+		tract__free(blocks[i]);
+	tract__stats_get(&end);
+	ck_assert_uint_eq(end.live_blocks, start.live_blocks);
+	tract__trim();
+	tract__stats_get(&end);
+	ck_assert_uint_eq(end.live_blocks, start.live_blocks);
+}
+END_TEST
+
+static void *free_last(void *arg)
+{
+	void **p = arg;
+
+	*p = pending_block(SIZE);
+	return NULL;
+}
+
+/* And its word is not touched when the heap serves another thread. */
+START_TEST(a_thread_that_ends_leaves_nothing_pending)
+{
+	void *keep = tract__malloc(SIZE), *p;
+	size_t live = live_of(keep);
+
+	for (int i = 0; i < 20; i++) {
+		elsewhere(free_last, &p);
+		ck_assert_uint_eq(live_of(keep), live);
+	}
+	tract__free(keep);
+}
+END_TEST
+
+static void *free_and_wait(void *arg)
+{
+	pthread_barrier_t *barrier = arg;
+
+	pending_block(SIZE);
+	pthread_barrier_wait(barrier);
+	pthread_barrier_wait(barrier);
+	return NULL;
+}
+
+static void check_child(pid_t pid)
+{
+	int status;
+
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_int_eq(status, 0);
+}
+
+START_TEST(a_forked_child_has_it_made_for_threads_it_lacks)
+{
+	void *keep = tract__malloc(SIZE);
+	size_t live = live_of(keep);
+	pthread_barrier_t barrier;
+	pthread_t thread;
+	pid_t pid;
+
+	pthread_barrier_init(&barrier, NULL, 2);
+	ck_assert(!pthread_create(&thread, NULL, free_and_wait, &barrier));
+	pthread_barrier_wait(&barrier);
+	pid = fork();
+	if (!pid)
+		_exit(live_of(keep) != live);
+	check_child(pid);
+	pthread_barrier_wait(&barrier);
+	pthread_join(thread, NULL);
+	tract__free(keep);
+}
+END_TEST
+
+/* Its thread was caught with the next block's word, and not its bit yet. */
+START_TEST(a_forked_child_frees_nothing_by_halves)
+{
+	void *keep = tract__malloc(SIZE), *other = tract__malloc(ANOTHER);
+	size_t live = live_of(keep), others = live_of(other);
+	struct span *span = pagemap_find(other);
+	pid_t pid = fork();
+
+	if (!pid) {
+		struct pending *pending = &tract__thread_heap->pending;
+
+		pending_block(SIZE);
+		pending_set_bit(pending);
+		pending->word = &span_bits(span, 0)->free;
+		tract__thread_heap = &tract__empty_heap;
+		tract__heap_fork_prepare();
+		tract__heap_fork_child();
+		_exit(live_of(keep) != live || live_of(other) != others);
+	}
+	check_child(pid);
+	tract__free(keep);
+	tract__free(other);
+}
+END_TEST
+
+/* @run in a child finds the misuse, whose message goes nowhere. */
+static void check_caught(void (*run)(void *arg), void *arg)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (!pid) {
+		close(STDERR_FILENO);
+		run(arg);
+		_exit(0);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+}
+
+static void twice_in_a_row(void *arg)
+{
+	(void)arg;
+	tract__free(pending_block(SIZE));
+}
+
+static void twice_with_another_between(void *arg)
+{
+	void *keep = tract__malloc(ANOTHER), *p = pending_block(SIZE);
+
+	(void)arg;
+	tract__free(keep);
+	tract__free(p);
+}
+
+static void resized(void *arg)
+{
+	(void)arg;
+	tract__realloc(pending_block(SIZE), 2 * SIZE);
+}
+
+/* The tag is what a span has that its thread looks at anew. */
+static void twice_in_a_tagged_span(void *arg)
+{
+	void *p = pending_block(SIZE);
+
+	(void)arg;
+	__atomic_fetch_or(&pagemap_find(p)->owner, OWNER_TOUCHED,
+			  __ATOMIC_SEQ_CST);
+	tract__free(p);
+}
+
+START_TEST(its_own_thread_that_frees_it_again_is_caught)
+{
+	check_caught(twice_in_a_row, NULL);
+	check_caught(twice_with_another_between, NULL);
+	check_caught(twice_in_a_tagged_span, NULL);
+	check_caught(resized, NULL);
+}
+END_TEST
+
+static void *free_all(void *arg)
+{
+	void **p = arg;
+
+	for (; *p; p++)
+		tract__free(*p);
+	return NULL;
+}
+
+static void then_exit(void)
+{
+	exit(0);
+}
+
+static void then_trim(void)
+{
+	tract__trim();
+}
+
+static void then_allocate(void)
+{
+	for (int i = 0; i < BLOCKS; i++)
+		must(tract__malloc(SIZE));
+}
+
+static void then_free(void)
+{
+	void *p = tract__malloc(ANOTHER);
+
+	tract__free(p);
+	then_allocate();
+}
+
+static void freed_by_another(void *arg)
+{
+	void (*then)(void) = *(void (**)(void))arg;
+	void *p = pending_block(SIZE);
+
+	elsewhere(free_it, p);
+	then();
+}
+
+/* Many of one word are gathered by who frees them. */
+static void gathered_by_another(void *arg)
+{
+	void (*then)(void) = *(void (**)(void))arg;
+	void *p[10];
+
+	for (int i = 0; i < 8; i++)
+		p[i] = tract__malloc(SIZE);
+	p[8] = pending_block(SIZE);
+	p[9] = NULL;
+	elsewhere(free_all, p);
+	then();
+}
+
+/* At the latest before it is handed out, and at the end of the program. */
+START_TEST(another_thread_that_frees_it_too_is_caught)
+{
+	void (*then[])(void) = { then_exit, then_trim, then_allocate,
+				 then_free };
+
+	for (size_t i = 0; i < ARRAY_SIZE(then); i++) {
+		check_caught(freed_by_another, &then[i]);
+		check_caught(gathered_by_another, &then[i]);
+	}
+}
+END_TEST
+
+struct sleeper {
+	pthread_barrier_t barrier;
+	void *p;
+};
+
+static void *free_and_sleep(void *arg)
+{
+	struct sleeper *with = arg;
+
+	with->p = pending_block(SIZE);
+	pthread_barrier_wait(&with->barrier);
+	for (;;)
+		pause();
+	return NULL;
+}
+
+static void freed_beside_a_sleeper(void *arg)
+{
+	struct sleeper with;
+	pthread_t thread;
+
+	(void)arg;
+	pthread_barrier_init(&with.barrier, NULL, 2);
+	must(!pthread_create(&thread, NULL, free_and_sleep, &with));
+	pthread_barrier_wait(&with.barrier);
+	tract__free(with.p);
+	exit(0);
+}
+
+START_TEST(the_end_of_the_program_catches_it_too)
+{
+	check_caught(freed_beside_a_sleeper, NULL);
+}
+END_TEST
+
+SUITE_MAIN("pending", it_counts_as_free_for_all_threads,
+	   its_bit_is_set_by_what_comes_next,
+	   the_last_block_of_a_span_takes_it_along,
+	   none_is_lost_or_handed_out_twice,
+	   a_thread_that_ends_leaves_nothing_pending,
+	   a_forked_child_has_it_made_for_threads_it_lacks,
+	   a_forked_child_frees_nothing_by_halves,
+	   its_own_thread_that_frees_it_again_is_caught,
+	   another_thread_that_frees_it_too_is_caught,
+	   the_end_of_the_program_catches_it_too)
