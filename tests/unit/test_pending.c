@@ -15,6 +15,7 @@
 #define SIZE 200    /* of a class of which malloc() has some ready */
 #define ANOTHER 600 /* of another such class */
 #define BLOCKS 1000 /* in several spans */
+#define MANY 300    /* in one */
 
 static void *elsewhere(void *(*run)(void *), void *arg)
 {
@@ -220,10 +221,17 @@ END_TEST
 /* Its thread was caught with the next block's word, and not its bit yet. */
 START_TEST(a_forked_child_frees_nothing_by_halves)
 {
-	void *keep = tract__malloc(SIZE), *other = tract__malloc(ANOTHER);
-	size_t live = live_of(keep), others = live_of(other);
-	struct span *span = pagemap_find(other);
-	pid_t pid = fork();
+	void *keep = tract__malloc(SIZE), *other[64];
+	size_t live, others;
+	struct span *span;
+	pid_t pid;
+
+	for (int i = 0; i < 64; i++)
+		other[i] = tract__malloc(ANOTHER);
+	live = live_of(keep);
+	others = live_of(other[0]);
+	span = pagemap_find(other[0]);
+	pid = fork();
 
 	if (!pid) {
 		struct pending *pending = &tract__thread_heap->pending;
@@ -234,11 +242,12 @@ START_TEST(a_forked_child_frees_nothing_by_halves)
 		tract__thread_heap = &tract__empty_heap;
 		tract__heap_fork_prepare();
 		tract__heap_fork_child();
-		_exit(live_of(keep) != live || live_of(other) != others);
+		_exit(live_of(keep) != live || live_of(other[0]) != others);
 	}
 	check_child(pid);
 	tract__free(keep);
-	tract__free(other);
+	for (int i = 0; i < 64; i++)
+		tract__free(other[i]);
 }
 END_TEST
 
@@ -354,6 +363,23 @@ static void gathered_by_another(void *arg)
 	then();
 }
 
+/* So much is free in its span that nothing is collected before it is handed out. */
+static void freed_by_another_among_many(void *arg)
+{
+	void *p[MANY];
+
+	(void)arg;
+	for (int i = 0; i < MANY; i++)
+		p[i] = tract__malloc(SIZE);
+	ck_assert(pagemap_find(p[0]) == pagemap_find(p[MANY - 1]));
+	for (int i = MANY; i-- > 0;)
+		tract__free(p[i]);
+	must(is_pending(p[0]));
+	elsewhere(free_it, p[0]);
+	for (int i = 0; i < MANY; i++)
+		must(tract__malloc(SIZE));
+}
+
 /* At the latest before it is handed out, and at the end of the program. */
 START_TEST(another_thread_that_frees_it_too_is_caught)
 {
@@ -364,6 +390,7 @@ START_TEST(another_thread_that_frees_it_too_is_caught)
 		check_caught(freed_by_another, &then[i]);
 		check_caught(gathered_by_another, &then[i]);
 	}
+	check_caught(freed_by_another_among_many, NULL);
 }
 END_TEST
 
