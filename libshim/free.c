@@ -48,6 +48,7 @@ void tract__free_touched(struct span *span, void *p)
 		tract__remote_tell(tract__thread_heap, span->class);
 	word = &span_bits(span, index)->free;
 	write_once(word, bit_set(read_once(word), index));
+	tract__remote_warn(span);
 	if (read_once(&span->gatherer))
 		due = count_down(&span->tally->countdown);
 	else

@@ -40,6 +40,11 @@ struct bin {
  */
 struct batch {
 	uint64_t bits;
+	/*
+	 * What was free in the word when its thread looked there last, and so is to be
+	 * looked at again before it is gathered: all, if somebody freed there since.
+	 */
+	uint64_t look_at;
 	struct block_bits *at; /* the word */
 	struct span *span;     /* whose it is, while there are bits */
 	uint32_t number;       /* another one for each word */

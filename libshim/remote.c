@@ -158,6 +158,32 @@ bool tract__remote_is_gathered(const struct span *span, uint64_t index)
 }
 
 /*
+ * Its gatherer stores 0 before it looks, and what it saw only if that is still there:
+ * so a free that it has not seen is not forgotten.  (One that is on its short way while
+ * a batch begins is neither seen nor told, and caught when that is told.)
+ */
+void tract__remote_warn(const struct span *span)
+{
+	struct heap *heap = __atomic_load_n(&span->gatherer, __ATOMIC_SEQ_CST);
+
+	if (unlikely(heap))
+		__atomic_store_n(&batch_of(heap, span)->look_at, ~0ull,
+				 __ATOMIC_RELEASE);
+}
+
+noinline uint64_t tract__remote_look(struct batch *batch)
+{
+	uint64_t none = 0, freed;
+
+	__atomic_store_n(&batch->look_at, 0, __ATOMIC_SEQ_CST);
+	freed = __atomic_load_n(&batch->at->free, __ATOMIC_ACQUIRE) |
+		__atomic_load_n(&batch->at->remote, __ATOMIC_ACQUIRE);
+	__atomic_compare_exchange_n(&batch->look_at, &none, freed, false,
+				    __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+	return freed;
+}
+
+/*
  * Publishes bits of a word: from here on everybody sees them as freed.  What its owner
  * has deferred is not looked for: the owner finds that out, when it carries out.
  */
@@ -170,6 +196,7 @@ static void publish(struct span *span, struct block_bits *at, uint64_t bits)
 	if (caught(twice))
 		double_free(span, (uint64_t)(at - span->tally->bits) * 64 +
 					  bit_lowest(twice));
+	tract__remote_warn(span);
 }
 
 /* Counts what was published. */
@@ -265,6 +292,16 @@ static bool become_gatherer(struct heap *heap, struct span *span)
 					   __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
 }
 
+/* Is the owner to set a bit of the word? */
+static bool is_pending_in(const struct batch *batch, const struct span *span)
+{
+	const struct heap *owner = span_owner(span);
+
+	return owner &&
+	       __atomic_load_n(&owner->pending.bit, __ATOMIC_ACQUIRE) &&
+	       read_once(&owner->pending.word) == &batch->at->free;
+}
+
 static noinline void begin_batch(struct heap *heap, struct batch *batch,
 				 struct span *span, uint64_t index)
 {
@@ -277,12 +314,13 @@ static noinline void begin_batch(struct heap *heap, struct batch *batch,
 	/* While a batch has no bits, its word may become another span's. */
 	batch->span = span;
 	batch->left = (uint16_t)(left - 1);
+	tract__remote_look(batch);
 	/* Last: a fork may come between any two, and the child tells it. */
 	open_batch(heap, span->class, 1ull << index % 64);
 	/* After the gatherer is named: pairs with untouch() in span_state.c. */
 	span_touch(span);
 	/* Its owner frees nothing there unseen from now on; it may have before. */
-	if (tract__deferred_in(span))
+	if (tract__deferred_in(span) || is_pending_in(batch, span))
 		tract__remote_tell(heap, span->class);
 	if (++heap->batches_begun % FLUSH_INTERVAL == 0)
 		tract__remote_flush(heap);

@@ -27,6 +27,9 @@
  */
 bool tract__remote_is_gathered(const struct span *span, uint64_t index);
 
+/* The caller has freed a block of @span: who gathers there is to look, before it goes on. */
+void tract__remote_warn(const struct span *span);
+
 /* Tells all spans what @heap has gathered.  By its thread; no lock held. */
 void tract__remote_flush(struct heap *heap);
 
@@ -41,22 +44,27 @@ static inline struct batch *batch_of(struct heap *heap, const struct span *span)
 	return &heap->batches[span->class];
 }
 
+/* Looks at the word that is gathered: what is free there? */
+uint64_t tract__remote_look(struct batch *batch);
+
 /*
  * The short way through that: gathers block @index, which is less than block_count,
  * if it is allocated and blocks of its word are being gathered already.
+ *
+ * The word is on a line that its owner writes with each malloc() there.  So it is not
+ * looked at while nobody can have freed the block but by a call that would have told.
  */
 static inline bool remote_gather(struct heap *heap, struct span *span,
 				 uint64_t index)
 {
 	struct batch *batch = batch_of(heap, span);
-	const struct block_bits *at = span_bits(span, index);
 	uint64_t bits = read_once(&batch->bits);
 
 	/* While it has bits, its span cannot go, nor the word be another's. */
-	if (!bits || batch->at != at ||
-	    caught(bit_is_set(bits | read_once(&at->free) |
-				      read_once(&at->remote),
-			      index)))
+	if (!bits || batch->at != span_bits(span, index))
+		return false;
+	if (caught(bit_is_set(bits | read_once(&batch->look_at), index)) &&
+	    bit_is_set(bits | tract__remote_look(batch), index))
 		return false;
 	write_once(&batch->bits, bit_set(bits, index));
 	if (unlikely(!--batch->left))

@@ -16,6 +16,7 @@
 #define ANOTHER 600 /* of another such class */
 #define BLOCKS 1000 /* in several spans */
 #define MANY 300    /* in one */
+#define UPWARDS 5   /* frees to one word, the last ones gathered */
 
 static void *elsewhere(void *(*run)(void *), void *arg)
 {
@@ -394,6 +395,124 @@ START_TEST(another_thread_that_frees_it_too_is_caught)
 }
 END_TEST
 
+/* A thread that gathers frees, and goes on with them when it is told. */
+struct gatherer {
+	pthread_barrier_t barrier;
+	pthread_t thread;
+	void *first[UPWARDS + 1]; /* up to NULL */
+	void *then;
+};
+
+static void *gather(void *arg)
+{
+	struct gatherer *gatherer = arg;
+
+	free_all(gatherer->first);
+	pthread_barrier_wait(&gatherer->barrier);
+	pthread_barrier_wait(&gatherer->barrier);
+	tract__free(gatherer->then);
+	pthread_barrier_wait(&gatherer->barrier);
+	pthread_barrier_wait(&gatherer->barrier);
+	return NULL;
+}
+
+/* Some blocks of one word are this thread's, the first of them gathered. */
+static void begin_gathering(struct gatherer *gatherer)
+{
+	for (int i = 0; i < UPWARDS; i++)
+		gatherer->first[i] = tract__malloc(SIZE);
+	gatherer->first[UPWARDS] = NULL;
+	pthread_barrier_init(&gatherer->barrier, NULL, 2);
+}
+
+static void start_gathering(struct gatherer *gatherer, void *then)
+{
+	gatherer->then = then;
+	must(!pthread_create(&gatherer->thread, NULL, gather, gatherer));
+	pthread_barrier_wait(&gatherer->barrier);
+}
+
+static void go_on_gathering(struct gatherer *gatherer)
+{
+	pthread_barrier_wait(&gatherer->barrier);
+	pthread_barrier_wait(&gatherer->barrier);
+}
+
+/* The block is handed out again, unless that is prevented; and then told as freed. */
+static void reuse(struct gatherer *gatherer)
+{
+	tract__trim();
+	for (int i = 0; i < BLOCKS; i++)
+		if (tract__malloc(SIZE) == gatherer->then)
+			break;
+	pthread_barrier_wait(&gatherer->barrier);
+	pthread_join(gatherer->thread, NULL);
+}
+
+/* It was pending when the other's batch began. */
+static void gathered_by_one_who_stays(void *arg)
+{
+	struct gatherer gatherer;
+
+	(void)arg;
+	begin_gathering(&gatherer);
+	start_gathering(&gatherer, pending_block(SIZE));
+	go_on_gathering(&gatherer);
+	reuse(&gatherer);
+}
+
+/* It is freed while the batch is open, by the owner or a third; at most one of them. */
+static void gathered_after_another_freed_it(void *arg)
+{
+	struct gatherer gatherer;
+	const bool *by_owner = arg;
+	void *p;
+
+	begin_gathering(&gatherer);
+	p = tract__malloc(SIZE);
+	start_gathering(&gatherer, p);
+	must(pagemap_find(p)->gatherer);
+	if (*by_owner)
+		tract__free(p);
+	else
+		elsewhere(free_it, p);
+	go_on_gathering(&gatherer);
+	reuse(&gatherer);
+}
+
+START_TEST(a_gatherer_that_frees_it_too_is_caught)
+{
+	bool by_owner[] = { false, true };
+
+	check_caught(gathered_by_one_who_stays, NULL);
+	check_caught(gathered_after_another_freed_it, &by_owner[0]);
+	check_caught(gathered_after_another_freed_it, &by_owner[1]);
+}
+END_TEST
+
+/* What was free when the batch began is given to the gatherer later, and rightly freed. */
+START_TEST(a_gatherer_frees_what_was_handed_out_meanwhile)
+{
+	struct tract_heap_stats start, end;
+	struct gatherer gatherer;
+	void *p;
+
+	tract__free(tract__malloc(SIZE));
+	tract__stats_get(&start);
+	begin_gathering(&gatherer);
+	start_gathering(&gatherer, NULL);
+	p = tract__malloc(SIZE);
+	must(pagemap_find(p)->gatherer);
+	gatherer.then = p;
+	go_on_gathering(&gatherer);
+	ck_assert_uint_eq(tract__usable_size(p), 0);
+	pthread_barrier_wait(&gatherer.barrier);
+	pthread_join(gatherer.thread, NULL);
+	tract__stats_get(&end);
+	ck_assert_uint_eq(end.live_blocks, start.live_blocks);
+}
+END_TEST
+
 struct sleeper {
 	pthread_barrier_t barrier;
 	void *p;
@@ -438,4 +557,6 @@ SUITE_MAIN("pending", it_counts_as_free_for_all_threads,
 	   a_forked_child_frees_nothing_by_halves,
 	   its_own_thread_that_frees_it_again_is_caught,
 	   another_thread_that_frees_it_too_is_caught,
+	   a_gatherer_that_frees_it_too_is_caught,
+	   a_gatherer_frees_what_was_handed_out_meanwhile,
 	   the_end_of_the_program_catches_it_too)
