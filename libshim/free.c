@@ -97,8 +97,7 @@ bool tract__free_would_be_valid(const struct span *span, const void *p)
 	const struct heap *owner = span_owner(span);
 
 	return index < span->block_count && !span_is_freed(span, index) &&
-	       !(owner && (heap_has_deferred(owner, p) ||
-			   pending_is(&owner->pending, span, index))) &&
+	       !(owner && heap_has_deferred(owner, p)) &&
 	       !tract__remote_is_gathered(span, index) &&
 	       !(tract__options.hardened && tract__hardened_holds(span, index));
 }

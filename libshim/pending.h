@@ -11,9 +11,10 @@
  * The checks are made at once; what waits is the bit, and with it nothing else: the
  * frees into current spans are not counted.  Its span is current until it is set: a
  * thread sets it before it looks at bits in order to decide something, and before one of
- * its spans ends to be current.  Others look for the block here, but for frees, to which
- * this line is too dear: it goes to and fro enough.  If another thread frees the same
- * block there will be both bits, and the owner finds them before it hands the block out.
+ * its spans ends to be current.  Others count it as free, but do not take what they find
+ * here for an answer about one block: word and bit may be of two.  And to a free this line
+ * is too dear: it goes to and fro enough.  If another thread frees the same block there
+ * will be both bits, and the owner finds them before it hands the block out.
  */
 #ifndef TRACT_PENDING_H
 #define TRACT_PENDING_H
@@ -58,19 +59,12 @@ static inline void pending_carry_out(struct pending *pending)
 	write_once(&pending->word, &pending->none);
 }
 
-/* Of a thread's that may be running: is this block its last? */
-static inline bool pending_is(const struct pending *pending,
-			      const struct span *span, uint64_t index)
-{
-	uint64_t bit = __atomic_load_n(&pending->bit, __ATOMIC_ACQUIRE);
-
-	return bit_is_set(bit, index) &&
-	       read_once(&pending->word) == &span_bits(span, index)->free;
-}
-
 struct heap;
 
-/* The block whose bit the thread of @heap, which may be running, is to set, or NULL. */
+/*
+ * The block whose bit the thread of @heap is to set, or NULL.  While that thread runs it may
+ * be another one.
+ */
 const void *tract__pending_block(const struct heap *heap);
 
 #endif
