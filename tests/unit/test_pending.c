@@ -507,6 +507,59 @@ START_TEST(a_gatherer_frees_what_was_handed_out_meanwhile)
 }
 END_TEST
 
+#define ASKED 50000000
+
+/* Blocks of one span, and its owner, whose pending word and bit change for ever. */
+struct changing {
+	pthread_barrier_t barrier;
+	void *block[2 * 64];
+	bool stop;
+};
+
+/* Frees of two blocks, of different words and bits, that are free already. */
+static void *change(void *arg)
+{
+	struct changing *with = arg;
+	struct pending *pending;
+	struct block_bits *bits;
+
+	for (int i = 0; i < 2 * 64; i++)
+		with->block[i] = tract__malloc(SIZE);
+	tract__free(with->block[0]);
+	tract__free(with->block[64 + 1]);
+	tract__free(tract__malloc(ANOTHER));
+	bits = pagemap_find(with->block[0])->tally->bits;
+	pending = &tract__thread_heap->pending;
+	pthread_barrier_wait(&with->barrier);
+	while (!read_once(&with->stop)) {
+		pending_set_bit(pending);
+		pending_put(pending, &bits[0].free, 1);
+		pending_set_bit(pending);
+		pending_put(pending, &bits[1].free, 2);
+	}
+	pending_carry_out(pending);
+	return NULL;
+}
+
+/* What is read of two moments is no block's: realloc() called one freed that was not. */
+START_TEST(a_live_block_is_never_taken_for_the_one_pending)
+{
+	struct changing with = { .stop = false };
+	pthread_t thread;
+
+	pthread_barrier_init(&with.barrier, NULL, 2);
+	ck_assert(!pthread_create(&thread, NULL, change, &with));
+	pthread_barrier_wait(&with.barrier);
+	for (int i = 0; i < ASKED; i++)
+		must(tract__usable_size(with.block[i % 2 ? 1 : 64]) >= SIZE);
+	write_once(&with.stop, true);
+	pthread_join(thread, NULL);
+	for (int i = 1; i < 2 * 64; i++)
+		if (i != 64 + 1)
+			tract__free(with.block[i]);
+}
+END_TEST
+
 struct sleeper {
 	pthread_barrier_t barrier;
 	void *p;
@@ -551,6 +604,7 @@ SUITE_MAIN("pending", it_counts_as_free_for_all_threads,
 	   a_forked_child_frees_nothing_by_halves,
 	   its_own_thread_that_frees_it_again_is_caught,
 	   another_thread_that_frees_it_too_is_caught,
+	   a_live_block_is_never_taken_for_the_one_pending,
 	   a_gatherer_that_frees_it_too_is_caught,
 	   a_gatherer_frees_what_was_handed_out_meanwhile,
 	   the_end_of_the_program_catches_it_too)
