@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "elsewhere.h"
 #include "heap.h"
 #include "malloc.h"
 #include "pagemap.h"
@@ -17,35 +18,6 @@
 #define SPAN 32	     /* blocks in a span of it */
 #define BLOCKS 100   /* in three of them, and some in another */
 #define ANOTHER 4000 /* of another such class */
-
-static void *elsewhere(void *(*run)(void *), void *arg)
-{
-	pthread_t thread;
-	void *result;
-
-	ck_assert(!pthread_create(&thread, NULL, run, arg));
-	ck_assert(!pthread_join(thread, &result));
-	return result;
-}
-
-static void *free_it(void *p)
-{
-	tract__free(p);
-	return NULL;
-}
-
-static size_t live_of(const void *p)
-{
-	struct tract_class_stats classes[STATS_CLASSES];
-
-	tract__stats_get_classes(classes);
-	return classes[pagemap_find(p)->class].live_blocks;
-}
-
-static void *live_there(void *p)
-{
-	return (void *)live_of(p);
-}
 
 static bool is_deferred(const void *p)
 {
@@ -176,15 +148,6 @@ START_TEST(the_last_block_of_a_span_takes_it_along)
 			tract__free(p[i]);
 }
 END_TEST
-
-static void *free_all(void *arg)
-{
-	void **p = arg;
-
-	for (; *p; p++)
-		tract__free(*p);
-	return NULL;
-}
 
 /*
  * Some of the second of three spans of @p, which has room then and is no more current:

@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "elsewhere.h"
 #include "heap.h"
 #include "malloc.h"
 #include "pagemap.h"
@@ -22,16 +23,6 @@ struct left {
 	void *block[BLOCKS];
 	struct span *span;
 };
-
-static void *elsewhere(void *(*run)(void *), void *arg)
-{
-	pthread_t thread;
-	void *result;
-
-	ck_assert(!pthread_create(&thread, NULL, run, arg));
-	ck_assert(!pthread_join(thread, &result));
-	return result;
-}
 
 static void *allocate(void *arg)
 {

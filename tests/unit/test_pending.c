@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "elsewhere.h"
 #include "heap.h"
 #include "malloc.h"
 #include "pagemap.h"
@@ -17,35 +18,6 @@
 #define BLOCKS 1000 /* in several spans */
 #define MANY 300    /* in one */
 #define UPWARDS 5   /* frees to one word, the last ones gathered */
-
-static void *elsewhere(void *(*run)(void *), void *arg)
-{
-	pthread_t thread;
-	void *result;
-
-	ck_assert(!pthread_create(&thread, NULL, run, arg));
-	ck_assert(!pthread_join(thread, &result));
-	return result;
-}
-
-static void *free_it(void *p)
-{
-	tract__free(p);
-	return NULL;
-}
-
-static size_t live_of(const void *p)
-{
-	struct tract_class_stats classes[STATS_CLASSES];
-
-	tract__stats_get_classes(classes);
-	return classes[pagemap_find(p)->class].live_blocks;
-}
-
-static void *live_there(void *p)
-{
-	return (void *)live_of(p);
-}
 
 static bool is_pending(const void *p)
 {
@@ -301,15 +273,6 @@ START_TEST(its_own_thread_that_frees_it_again_is_caught)
 	check_caught(resized, NULL);
 }
 END_TEST
-
-static void *free_all(void *arg)
-{
-	void **p = arg;
-
-	for (; *p; p++)
-		tract__free(*p);
-	return NULL;
-}
 
 static void then_exit(void)
 {
