@@ -91,7 +91,8 @@ static bool seems_freed_twice(const struct heap *heap, const void *p)
 	span = pagemap_find(p);
 	return is_owned(heap, span, p) &&
 	       is_freed_remotely(span, span_index(span, p)) &&
-	       (heap_has_deferred(heap, p) || tract__pending_block(heap) == p);
+	       (heap_has_deferred(heap, p) ||
+		pending_block(&heap->pending) == p);
 }
 
 /* What is read may be of several moments. */
@@ -101,7 +102,7 @@ static const void *find_freed_twice(const struct heap *heap)
 
 	if (unlikely(seems_freed_twice(heap, p)))
 		return p;
-	p = tract__pending_block(heap);
+	p = pending_block(&heap->pending);
 	return seems_freed_twice(heap, p) ? p : NULL;
 }
 
@@ -122,30 +123,34 @@ void tract__deferred_check(struct heap *heap, void *arg)
 }
 
 /* Its span may have gone as soon as it was carried out, and be another heap's. */
-void tract__deferred_forget_torn(struct heap *heap)
+static bool is_torn(const struct heap *heap, const void *p)
 {
-	const void *p = heap->deferred;
 	const struct span *span = pagemap_find(p);
 
-	if (!is_owned(heap, span, p) ||
-	    bit_is_set(span_bits(span, span_index(span, p))->free,
-		       span_index(span, p)))
-		forget(heap);
+	return !is_owned(heap, span, p) ||
+	       bit_is_set(span_bits(span, span_index(span, p))->free,
+			  span_index(span, p));
 }
 
-/*
- * To look takes a line from the owner that each of its frees writes: only where there
- * may be something.
- */
+void tract__deferred_forget_torn(struct heap *heap)
+{
+	if (is_torn(heap, heap->deferred))
+		forget(heap);
+	if (is_torn(heap, pending_block(&heap->pending)))
+		pending_forget(&heap->pending);
+}
+
+/* To look takes a line from the owner that each of its frees writes. */
 const void *tract__deferred_in(const struct span *span)
 {
 	uintptr_t owner = __atomic_load_n(&span->owner, __ATOMIC_ACQUIRE);
 	const struct heap *heap = span_owner(span);
 	const void *p;
 
-	if (!(owner & OWNER_DEFERS) || !heap)
+	if (!heap)
 		return NULL;
-	p = read_once(&heap->deferred);
+	p = owner & OWNER_DEFERS ? read_once(&heap->deferred) :
+				   pending_block(&heap->pending);
 	return (uintptr_t)p - (uintptr_t)span->base < span->units * UNIT_SIZE ?
 		       p :
 		       NULL;

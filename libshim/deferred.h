@@ -24,7 +24,7 @@
 
 #include "heap.h"
 
-/* Carries out what the thread of @heap, the caller, has deferred, if anything. */
+/* Carries out what the thread of @heap, the caller, has freed last, deferred or pending. */
 void tract__deferred_carry_out(struct heap *heap);
 
 /* Frees @p of @span, which the calling thread owns, untouched, and defers. */
@@ -33,16 +33,16 @@ void tract__deferred_free(struct heap *heap, struct span *span, void *p);
 /* The block that the calling thread has deferred, its again; or NULL: none of @class. */
 void *tract__deferred_take(struct heap *heap, unsigned int class);
 
-/* Reports what the thread of @heap has deferred, if another has freed it as well. */
+/* Reports what the thread of @heap has freed last, if another has freed it as well. */
 void tract__deferred_check(struct heap *heap, void *arg);
 
 /*
  * In a forked child, of another thread's heap: what was being carried out just then, or
- * is not to be freed for any other reason, is not deferred any more.
+ * is not to be freed for any other reason, is neither deferred nor pending any more.
  */
 void tract__deferred_forget_torn(struct heap *heap);
 
-/* A block of @span that its owner has deferred, which counts as out; or NULL. */
+/* A block of @span whose free is deferred or pending, and which counts as out; or NULL. */
 const void *tract__deferred_in(const struct span *span);
 
 #endif

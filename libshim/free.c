@@ -2,7 +2,9 @@
 #include "free.h"
 
 #include "deferred.h"
+#include "fast.h"
 #include "hardened.h"
+#include "malloc.h"
 #include "options.h"
 #include "pagemap.h"
 #include "remote.h"
@@ -89,6 +91,23 @@ void tract__free_event(struct span *span)
 	lock_release(&heap->lock);
 	if (retired)
 		tract__tick();
+}
+
+void tract__pending_event(const void *block)
+{
+	tract__free_event(pagemap_find(block));
+}
+
+void tract__free_after_event(struct span *span, void *p)
+{
+	struct pending *pending = &tract__thread_heap->pending;
+	const void *block = pending->block;
+
+	pending_forget(pending);
+	/* To count when nothing is pending comes to an end, too. */
+	if (block)
+		tract__pending_event(block);
+	tract__free_now(span, p);
 }
 
 bool tract__free_would_be_valid(const struct span *span, const void *p)

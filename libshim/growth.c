@@ -45,7 +45,6 @@ static bool give_up_idle(struct heap *heap)
 {
 	bool any = false;
 
-	pending_carry_out(&heap->pending);
 	for (unsigned int class = 0; class < CLASS_COUNT; class ++) {
 		struct bin *bin = &heap->bins[class];
 
@@ -236,6 +235,7 @@ void tract__growth_prepare_own(size_t units)
 		heap->growth_left -= (uint32_t)units;
 		return;
 	}
+	pending_carry_out(&heap->pending);
 	lock_acquire(&heap->lock);
 	tract__growth_prepare(heap, units);
 	lock_release(&heap->lock);

@@ -27,7 +27,8 @@ uint64_t tract__no_blocks;
 	}
 
 struct heap tract__empty_heap = {
-	.pending = { .word = &tract__empty_heap.pending.none },
+	.pending = { .word = &tract__empty_heap.pending.no_word,
+		     .countdown = &tract__empty_heap.pending.no_countdown },
 	.bins = { [0 ... CLASS_COUNT - 1] = EMPTY_BIN },
 };
 
@@ -63,7 +64,7 @@ static void heap_init(struct heap *heap)
 	list_init(&heap->full);
 	list_init(&heap->ready);
 	list_init(&heap->node);
-	heap->pending.word = &heap->pending.none;
+	pending_forget(&heap->pending);
 	heap->pace = PACE_MAX;
 	heap->words_left = 1;
 }

@@ -155,17 +155,11 @@ static inline struct span *heap_span(const struct heap *heap, uintptr_t offset)
 
 /*
  * Is @heap the owner of the span, found by arithmetic, and is that untouched, and are
- * frees of it made at once and not counted?
+ * frees of it not deferred?
  */
 static inline bool heap_owns(const struct heap *heap, const struct span *span)
 {
 	return word_equals(&span->owner, heap->region_owner);
-}
-
-/* The same, but are they counted? */
-static inline bool heap_counts(const struct heap *heap, const struct span *span)
-{
-	return word_equals(&span->owner, heap->region_owner | OWNER_COUNTS);
 }
 
 /* The same, but are they deferred? */

@@ -199,19 +199,6 @@ void tract__free_refused(const struct span *span, const void *p)
 	tract__report_corruption(is_block ? "double free" : "invalid free", p);
 }
 
-/* Of a span of the caller's that is not current, nor tagged otherwise. */
-static void free_counted(struct span *span, void *p)
-{
-	uint64_t index = span_index(span, p);
-
-	if (caught(index >= span->block_count))
-		tract__free_misfit(span, p);
-	else if (caught(span_is_freed(span, index)))
-		tract__free_refused(span, p);
-	else if (unlikely(span_free_block(span, index)))
-		tract__free_event(span);
-}
-
 void tract__free_now(struct span *span, void *p)
 {
 	struct heap *heap = tract__thread_heap;
@@ -220,9 +207,7 @@ void tract__free_now(struct span *span, void *p)
 			  ~OWNER_GENERATION(GENERATION_MAX);
 
 	if (owner == (uintptr_t)heap)
-		fast_free_current(heap, span, p);
-	else if (owner == ((uintptr_t)heap | OWNER_COUNTS))
-		free_counted(span, p);
+		fast_free_own(heap, span, p);
 	else if (owner == ((uintptr_t)heap | OWNER_DEFERS))
 		tract__deferred_free(heap, span, p);
 	else if (span->kind == SPAN_SMALL)
@@ -259,10 +244,6 @@ noinline void tract__free_not_own(void *p, struct span *span)
 	struct heap *heap = tract__thread_heap;
 	uint64_t index;
 
-	if (likely(heap_counts(heap, span))) {
-		free_counted(span, p);
-		return;
-	}
 	if (heap_defers(heap, span)) {
 		tract__deferred_free(heap, span, p);
 		return;
@@ -333,8 +314,7 @@ static inline size_t own_small_size(const void *p)
 		return 0;
 	pending_carry_out(&heap->pending);
 	span = heap_span(heap, offset);
-	if (unlikely(!heap_owns(heap, span) && !heap_counts(heap, span) &&
-		     !heap_defers(heap, span)))
+	if (unlikely(!heap_owns(heap, span) && !heap_defers(heap, span)))
 		return 0;
 	index = span_index(span, p);
 	if (unlikely(index >= span->block_count || span_is_freed(span, index) ||

@@ -1,70 +1,98 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Of blocks of up to 1 KiB the bit of the one that a thread freed last, into a current
- * span of its own, is set by its next such free.
+ * Of blocks of up to 1 KiB the bit of the one that a thread freed last, into a span of its
+ * own, is set by its next such free, which counts it as well.
  *
  * Where a free stores follows from the header of the block's span, which takes some
  * twenty cycles.  Until a processor knows that, it may hold back what the program loads
  * next, and each of those cycles is one of the program's.  Of the free before it has
  * been known for long.
  *
- * The checks are made at once; what waits is the bit, and with it nothing else: the
- * frees into current spans are not counted.  Its span is current until it is set: a
- * thread sets it before it looks at bits in order to decide something, and before one of
- * its spans ends to be current.  Others count it as free, but do not take what they find
- * here for an answer about one block: word and bit may be of two.  And to a free this line
- * is too dear: it goes to and fro enough.  If another thread frees the same block there
- * will be both bits, and the owner finds them before it hands the block out.
+ * The checks are made at once; what waits is the bit and the count.  Till then the block
+ * counts as out, so its span stays.  A thread carries out what is pending before it looks
+ * at bits or settles a span.  Others that look at bits look for the block here: not to
+ * answer about one block, nor to free one, for which this line is too dear: it goes to
+ * and fro enough.  If another thread frees the same block there will be both bits: the
+ * owner finds them before it hands the block out, and who takes the span to empty finds
+ * them, or the block here.
  */
 #ifndef TRACT_PENDING_H
 #define TRACT_PENDING_H
 
 #include "bitops.h"
-#include "span.h"
+#include "common.h"
 
-/* Written by the thread alone. */
+/* Written by the thread alone.  Nothing is pending: bit is 0, and the pointers are to no_*. */
 struct pending {
-	uint64_t *word; /* of a current span's free bits, or @none */
-	uint64_t bit;	/* 0: nothing is pending */
-	uint64_t none;	/* the word that belongs to no span: has no bit */
+	uint64_t *word;	     /* of the span's free bits */
+	uint64_t bit;	     /* in it */
+	uint32_t *countdown; /* of the span's tally */
+	const void *block;
+	uint64_t no_word;
+	uint32_t no_countdown;
 };
 
-/*
- * A fork comes between any two stores, and the child carries out what it finds of other
- * threads': never the bit of one word in another.
- */
-static inline void pending_set_bit(struct pending *pending)
+static inline void pending_forget(struct pending *pending)
 {
-	set_bits(pending->word, pending->bit);
 	write_once(&pending->bit, 0);
+	write_once(&pending->word, &pending->no_word);
+	write_once(&pending->countdown, &pending->no_countdown);
+	write_once(&pending->block, NULL);
 }
 
-/* After pending_set_bit(): another takes its place. */
-static inline void pending_put(struct pending *pending, uint64_t *word,
-			       uint64_t bit)
+/*
+ * Sets the bit, and counts.  The span may be somebody else's after this.  True: its
+ * countdown has ended.
+ */
+static inline bool pending_make(struct pending *pending)
 {
+	set_bits(pending->word, pending->bit);
+	return count_down(pending->countdown);
+}
+
+/*
+ * After pending_make(): another takes its place.  A fork comes between any two stores, and
+ * the child carries out what it finds of other threads': never the bit of one word in
+ * another.
+ */
+static inline void pending_put(struct pending *pending, uint64_t *word,
+			       uint64_t bit, uint32_t *countdown,
+			       const void *block)
+{
+	write_once(&pending->bit, 0);
 	write_once(&pending->word, word);
+	write_once(&pending->countdown, countdown);
+	write_once(&pending->block, block);
 	__atomic_store_n(&pending->bit, bit, __ATOMIC_RELEASE);
 }
 
 /*
- * Sets the bit, and forgets the word, which may become another thread's.  The heap of those
- * that have none is not written to.
+ * The countdown of the span in which @block was freed has ended.  No lock held.  What is
+ * not the calling thread's is left alone: its heap is being given up.
  */
+void tract__pending_event(const void *block);
+
+/* Makes the free that is pending, if any.  No lock held. */
 static inline void pending_carry_out(struct pending *pending)
 {
-	if (pending->word == &pending->none)
+	const void *block = pending->block;
+	bool due;
+
+	/* The heap of those that have none is not written to. */
+	if (pending->word == &pending->no_word)
 		return;
-	pending_set_bit(pending);
-	write_once(&pending->word, &pending->none);
+	due = pending->bit && pending_make(pending);
+	pending_forget(pending);
+	if (unlikely(due))
+		tract__pending_event(block);
 }
 
-struct heap;
-
-/*
- * The block whose bit the thread of @heap is to set, or NULL.  While that thread runs it may
- * be another one.
- */
-const void *tract__pending_block(const struct heap *heap);
+/* The block whose free is pending, or NULL.  While that thread runs it may be another one. */
+static inline const void *pending_block(const struct pending *pending)
+{
+	return __atomic_load_n(&pending->bit, __ATOMIC_ACQUIRE) ?
+		       read_once(&pending->block) :
+		       NULL;
+}
 
 #endif

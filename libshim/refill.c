@@ -185,7 +185,6 @@ void tract__refill_drop_current(struct heap *heap, struct bin *bin)
 
 	if (!span)
 		return;
-	pending_carry_out(&heap->pending);
 	bin->span = NULL;
 	bin->word = &tract__no_blocks;
 	if (heap == tract__thread_heap)
@@ -282,10 +281,10 @@ void tract__refill_prepare(struct heap *heap)
 		tract__sys_populate(span->base, span->units * UNIT_SIZE);
 }
 
-/* Frees of what malloc() has none ready of are deferred; no span begins as a current one. */
+/* Frees of what malloc() has none ready of are deferred. */
 static uintptr_t owner_tags(const struct span *span)
 {
-	return (span->class < READY_CLASSES ? OWNER_COUNTS : OWNER_DEFERS) |
+	return (span->class < READY_CLASSES ? 0 : OWNER_DEFERS) |
 	       OWNER_GENERATION(region_of(span)->generation);
 }
 

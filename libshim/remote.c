@@ -90,19 +90,27 @@ static void check_deferred(const struct span *span)
 		double_free(span, index);
 }
 
-/* Retires a span that looked empty, if it is. */
-static void retire_if_empty(struct span *span)
+/* All blocks are freed: none by its owner and another as well. */
+static void check_bits(const struct span *span)
 {
-	struct heap *heap = lock_owner(span);
+	for (unsigned int i = 0; i < span->words; i++) {
+		uint64_t twice = read_once(&span->tally->bits[i].free) &
+				 span_remote(span, i);
 
-	if (!heap)
-		return;
-	if (span->state != SPAN_CURRENT && span_looks_empty(span)) {
-		check_deferred(span);
-		tract__span_retire(span);
+		if (caught(twice))
+			double_free(span, i * 64 + bit_lowest(twice));
 	}
-	lock_release(&heap->lock);
-	tract__tick();
+}
+
+/* Of a span that is not current, its heap locked. */
+static bool retire_if_empty(struct span *span)
+{
+	if (!span_looks_empty(span))
+		return false;
+	check_deferred(span);
+	check_bits(span);
+	tract__span_retire(span);
+	return true;
 }
 
 /*
@@ -122,17 +130,21 @@ static bool may_be_for_owner(const struct span *span)
 	       list_seems_empty(&span->ready);
 }
 
-/* Has the span's owner settle it when it comes by. */
-static void make_ready(struct span *span)
+/* Retires the span if it is empty, or has its owner settle it when it comes by. */
+static void settle_remotely(struct span *span)
 {
 	struct heap *heap = lock_owner(span);
+	bool retired;
 
 	if (!heap)
 		return;
-	if (span->state != SPAN_CURRENT && is_for_owner(span) &&
+	retired = span->state != SPAN_CURRENT && retire_if_empty(span);
+	if (!retired && span->state != SPAN_CURRENT && is_for_owner(span) &&
 	    list_empty(&span->ready))
 		list_append(&heap->ready, &span->ready);
 	lock_release(&heap->lock);
+	if (retired)
+		tract__tick();
 }
 
 /*
@@ -213,10 +225,8 @@ static void add_freed(struct span *span, uint32_t count)
 		return;
 	if (span_may_empty_unseen(span))
 		span_touch(span);
-	if (span_looks_empty(span))
-		retire_if_empty(span);
-	else if (may_be_for_owner(span))
-		make_ready(span);
+	if (span_looks_empty(span) || may_be_for_owner(span))
+		settle_remotely(span);
 }
 
 /* A batch with bits is open at every moment, whenever a fork comes. */
@@ -292,16 +302,6 @@ static bool become_gatherer(struct heap *heap, struct span *span)
 					   __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
 }
 
-/* Is the owner to set a bit of the word? */
-static bool is_pending_in(const struct batch *batch, const struct span *span)
-{
-	const struct heap *owner = span_owner(span);
-
-	return owner &&
-	       __atomic_load_n(&owner->pending.bit, __ATOMIC_ACQUIRE) &&
-	       read_once(&owner->pending.word) == &batch->at->free;
-}
-
 static noinline void begin_batch(struct heap *heap, struct batch *batch,
 				 struct span *span, uint64_t index)
 {
@@ -320,7 +320,7 @@ static noinline void begin_batch(struct heap *heap, struct batch *batch,
 	/* After the gatherer is named: pairs with untouch() in span_state.c. */
 	span_touch(span);
 	/* Its owner frees nothing there unseen from now on; it may have before. */
-	if (tract__deferred_in(span) || is_pending_in(batch, span))
+	if (tract__deferred_in(span))
 		tract__remote_tell(heap, span->class);
 	if (++heap->batches_begun % FLUSH_INTERVAL == 0)
 		tract__remote_flush(heap);
@@ -399,7 +399,7 @@ void tract__remote_free(struct span *span, void *p)
 static void count_gathered(struct heap *heap, void *arg)
 {
 	const void *deferred = read_once(&heap->deferred);
-	const void *pending = tract__pending_block(heap);
+	const void *pending = pending_block(&heap->pending);
 	size_t *blocks = arg;
 
 	if (deferred)

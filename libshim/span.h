@@ -51,11 +51,6 @@ enum span_state {
 /* The owner defers its frees of it: see deferred.h. */
 #define OWNER_DEFERS ((uintptr_t)2)
 /*
- * The owner counts its frees of it, which are not deferred: it is not current.  Changes
- * with the state.
- */
-#define OWNER_COUNTS ((uintptr_t)4)
-/*
  * Above the address: of how many regions before this one the headers were.  A heap may
  * look for a span by arithmetic in a region that was given back, and whose headers
  * serve another place now: none there is its own as far as that number goes.
@@ -63,8 +58,7 @@ enum span_state {
 #define OWNER_GENERATION(generation) ((uintptr_t)(generation) << 48)
 #define GENERATION_MAX 0xffff
 #define OWNER_TAGS                                                             \
-	(OWNER_TOUCHED | OWNER_DEFERS | OWNER_COUNTS |                         \
-	 OWNER_GENERATION(GENERATION_MAX))
+	(OWNER_TOUCHED | OWNER_DEFERS | OWNER_GENERATION(GENERATION_MAX))
 
 /* Added to the count of live blocks of a span that must not look empty. */
 #define USED_BIAS (1u << 30)

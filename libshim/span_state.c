@@ -150,11 +150,6 @@ static bool retire_empty(struct span *span)
 	return false;
 }
 
-static bool is_deferring(const struct span *span)
-{
-	return read_once(&span->owner) & OWNER_DEFERS;
-}
-
 /*
  * Remote frees leave a current span untagged, and are collected when it ends.
  * The fence pairs with the adding to remote_freed in add_freed(), remote.c: who
@@ -162,8 +157,6 @@ static bool is_deferring(const struct span *span)
  */
 static void end_current(struct span *span)
 {
-	if (!is_deferring(span))
-		__atomic_fetch_or(&span->owner, OWNER_COUNTS, __ATOMIC_RELAXED);
 	write_once(&span->state, SPAN_FULL);
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
@@ -209,7 +202,6 @@ void tract__span_make_current(struct span *span)
 	if (unlikely(span->spared))
 		tract__growth_reuse(span);
 	set_used(span, USED_BIAS, 1);
-	__atomic_fetch_and(&span->owner, ~OWNER_COUNTS, __ATOMIC_RELAXED);
 	span_touch(span);
 	tract__span_collect_current(span);
 }

@@ -82,6 +82,7 @@ static void find_pace(struct heap *heap)
 
 static noinline void settle_ready(struct heap *heap)
 {
+	pending_carry_out(&heap->pending);
 	lock_acquire(&heap->lock);
 	tract__span_settle_ready(heap);
 	lock_release(&heap->lock);

@@ -71,6 +71,23 @@ START_TEST(a_size_that_is_done_with_leaves_no_span)
 }
 END_TEST
 
+/* Nor does the free that nothing was freed after. */
+START_TEST(a_size_of_which_a_free_is_pending_leaves_no_span)
+{
+	void *p[64];
+
+	fill(old, 100, 512);
+	for (size_t i = 0; i < 100; i++)
+		tract__free(old[i]);
+	ck_assert_ptr_eq(pending_block(&tract__thread_heap->pending), old[99]);
+	for (size_t i = 0; i < ARRAY_SIZE(p); i++)
+		p[i] = tract__malloc(100000);
+	ck_assert_uint_eq(class_stats(512).spans, 0);
+	for (size_t i = 0; i < ARRAY_SIZE(p); i++)
+		tract__free(p[i]);
+}
+END_TEST
+
 START_TEST(a_span_with_a_live_block_stays)
 {
 	fill(old, 1000, 512);
@@ -154,5 +171,6 @@ START_TEST(without_growth_nothing_is_dropped)
 END_TEST
 
 SUITE_MAIN("growth", a_size_that_is_done_with_leaves_no_span,
+	   a_size_of_which_a_free_is_pending_leaves_no_span,
 	   a_span_with_a_live_block_stays, few_survivors_keep_few_pages,
 	   to_give_up_is_not_to_grow, without_growth_nothing_is_dropped)

@@ -255,38 +255,6 @@ START_TEST(headers_that_serve_another_region_do_not_mislead)
 }
 END_TEST
 
-static void check_counted(void *const *p, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		const struct span *span = pagemap_find(p[i]);
-
-		ck_assert_int_eq(!(span->owner & OWNER_COUNTS),
-				 span->state == SPAN_CURRENT);
-	}
-}
-
-/* Spans are left for others and taken up again. */
-START_TEST(frees_are_counted_in_all_spans_but_the_current)
-{
-	static void *p[2000];
-	size_t n = sizeof(p) / sizeof(p[0]);
-
-	for (size_t i = 0; i < n; i++)
-		p[i] = tract__malloc(500);
-	ck_assert_ptr_ne(pagemap_find(p[0]), pagemap_find(p[n - 1]));
-	check_counted(p, n);
-	for (size_t round = 2; round < 6; round++) {
-		for (size_t i = 0; i < n; i += round)
-			tract__free(p[i]);
-		for (size_t i = 0; i < n; i += round)
-			p[i] = tract__malloc(500);
-		check_counted(p, n);
-	}
-	for (size_t i = 0; i < n; i++)
-		tract__free(p[i]);
-}
-END_TEST
-
 /* So that it is noticed, whoever remembers the one before. */
 START_TEST(headers_that_are_used_anew_are_another_generation)
 {
@@ -346,6 +314,5 @@ SUITE_MAIN("malloc", contents_and_statistics_hold_against_the_model,
 	   a_block_that_grows_step_by_step_stays_or_moves_rarely,
 	   calloc_is_zero_after_dirt,
 	   headers_that_serve_another_region_do_not_mislead,
-	   frees_are_counted_in_all_spans_but_the_current,
 	   headers_that_are_used_anew_are_another_generation,
 	   the_end_of_a_span_is_no_block)

@@ -10,8 +10,10 @@
 #include "heap.h"
 #include "malloc.h"
 #include "pagemap.h"
+#include "span_state.h"
 #include "stats.h"
 #include "suite.h"
+#include "tick.h"
 
 #define SIZE 200    /* of a class of which malloc() has some ready */
 #define ANOTHER 600 /* of another such class */
@@ -21,11 +23,11 @@
 
 static bool is_pending(const void *p)
 {
-	return tract__pending_block(tract__thread_heap) == p;
+	return pending_block(&tract__thread_heap->pending) == p;
 }
 
 /* A block of the class whose free is pending; not the first, which looks at the clock. */
-static void *pending_block(size_t size)
+static void *freed_block(size_t size)
 {
 	void *p;
 
@@ -44,7 +46,7 @@ START_TEST(it_counts_as_free_for_all_threads)
 	void *keep = tract__malloc(SIZE), *p;
 	size_t live = live_of(keep);
 
-	p = pending_block(SIZE);
+	p = freed_block(SIZE);
 	ck_assert_uint_eq(live_of(keep), live);
 	ck_assert_uint_eq((size_t)elsewhere(live_there, keep), live);
 	ck_assert(is_pending(p));
@@ -62,9 +64,9 @@ START_TEST(its_bit_is_set_by_what_comes_next)
 	struct span *span;
 	uint64_t index;
 
-	pending_block(ANOTHER);
+	freed_block(ANOTHER);
 	keep = tract__malloc(ANOTHER);
-	p = pending_block(SIZE);
+	p = freed_block(SIZE);
 	span = pagemap_find(p);
 	index = span_index(span, p);
 	ck_assert(!span_is_freed(span, index));
@@ -72,9 +74,9 @@ START_TEST(its_bit_is_set_by_what_comes_next)
 	ck_assert(span_is_freed(span, index));
 	ck_assert(is_pending(keep));
 	tract__trim();
-	ck_assert_ptr_null(tract__pending_block(tract__thread_heap));
+	ck_assert_ptr_null(pending_block(&tract__thread_heap->pending));
 	ck_assert_ptr_eq(tract__thread_heap->pending.word,
-			 &tract__thread_heap->pending.none);
+			 &tract__thread_heap->pending.no_word);
 }
 END_TEST
 
@@ -82,7 +84,7 @@ END_TEST
 START_TEST(the_last_block_of_a_span_takes_it_along)
 {
 	struct tract_heap_stats before, after;
-	void *p = pending_block(SIZE);
+	void *p = freed_block(SIZE);
 	struct span *span = pagemap_find(p);
 
 	ck_assert_int_eq(span->state, SPAN_CURRENT);
@@ -94,10 +96,88 @@ START_TEST(the_last_block_of_a_span_takes_it_along)
 }
 END_TEST
 
+/* Blocks of several spans, in the order in which they were had. */
+static void *blocks[BLOCKS + 1];
+
+/* Of one that is not current: from which to which. */
+static struct span *fill(size_t *from, size_t *to)
+{
+	struct span *span;
+
+	for (size_t i = 0; i < BLOCKS; i++)
+		blocks[i] = tract__malloc(SIZE);
+	*from = 0;
+	while (pagemap_find(blocks[*from]) == pagemap_find(blocks[0]))
+		++*from;
+	span = pagemap_find(blocks[*from]);
+	*to = *from;
+	while (pagemap_find(blocks[*to]) == span)
+		++*to;
+	must(span->state != SPAN_CURRENT);
+	return span;
+}
+
+static void free_the_others(size_t from, size_t to)
+{
+	for (size_t i = 0; i < BLOCKS; i++)
+		if (i < from || i >= to)
+			tract__free(blocks[i]);
+}
+
+/* The free that is pending keeps it, and is the last. */
+START_TEST(another_span_goes_with_what_comes_next)
+{
+	struct tract_heap_stats start, end;
+	size_t from, to;
+	struct span *span;
+
+	tract__free(tract__malloc(SIZE));
+	tract__stats_get(&start);
+	span = fill(&from, &to);
+	for (size_t i = from; i < to; i++) {
+		ck_assert_uint_eq(span_out(span), to - i + (i > from));
+		tract__free(blocks[i]);
+		ck_assert(is_pending(blocks[i]));
+	}
+	ck_assert_ptr_eq(span_owner(span), tract__thread_heap);
+	tract__free(blocks[0]);
+	ck_assert_ptr_null(span_owner(span));
+	blocks[0] = NULL;
+	free_the_others(from, to);
+	tract__stats_get(&end);
+	ck_assert_uint_eq(end.live_blocks, start.live_blocks);
+}
+END_TEST
+
+START_TEST(another_span_that_others_empty_goes_with_what_comes_next)
+{
+	struct tract_heap_stats start, end;
+	size_t from, to;
+	struct span *span;
+	void *keep;
+
+	tract__free(tract__malloc(SIZE));
+	tract__stats_get(&start);
+	keep = tract__malloc(ANOTHER);
+	span = fill(&from, &to);
+	tract__free(blocks[to - 1]);
+	ck_assert(is_pending(blocks[to - 1]));
+	blocks[to - 1] = NULL;
+	elsewhere(free_all, &blocks[from]);
+	ck_assert_ptr_eq(span_owner(span), tract__thread_heap);
+	for (int i = 0; i < 2 * PACE_MAX && span_owner(span); i++)
+		tract__free(tract__malloc(ANOTHER));
+	ck_assert_ptr_null(span_owner(span));
+	tract__free(keep);
+	free_the_others(from, to);
+	tract__stats_get(&end);
+	ck_assert_uint_eq(end.live_blocks, start.live_blocks);
+}
+END_TEST
+
 /* Each block is handed out again, none twice: the one pending when spans change too. */
 START_TEST(none_is_lost_or_handed_out_twice)
 {
-	static void *blocks[BLOCKS];
 	struct tract_heap_stats start, end;
 
 	tract__stats_get(&start);
@@ -128,7 +208,7 @@ static void *free_last(void *arg)
 {
 	void **p = arg;
 
-	*p = pending_block(SIZE);
+	*p = freed_block(SIZE);
 	return NULL;
 }
 
@@ -150,7 +230,7 @@ static void *free_and_wait(void *arg)
 {
 	pthread_barrier_t *barrier = arg;
 
-	pending_block(SIZE);
+	freed_block(SIZE);
 	pthread_barrier_wait(barrier);
 	pthread_barrier_wait(barrier);
 	return NULL;
@@ -203,8 +283,9 @@ START_TEST(a_forked_child_frees_nothing_by_halves)
 	if (!pid) {
 		struct pending *pending = &tract__thread_heap->pending;
 
-		pending_block(SIZE);
-		pending_set_bit(pending);
+		freed_block(SIZE);
+		must(!pending_make(pending));
+		pending->bit = 0;
 		pending->word = &span_bits(span, 0)->free;
 		tract__thread_heap = &tract__empty_heap;
 		tract__heap_fork_prepare();
@@ -215,6 +296,48 @@ START_TEST(a_forked_child_frees_nothing_by_halves)
 	tract__free(keep);
 	for (int i = 0; i < 64; i++)
 		tract__free(other[i]);
+}
+END_TEST
+
+/* Its thread was caught with nothing but pointers. */
+START_TEST(without_a_bit_nothing_is_made)
+{
+	uint64_t word = 5;
+	uint32_t countdown = 7;
+	struct pending pending;
+
+	pending_forget(&pending);
+	pending.word = &word;
+	pending.countdown = &countdown;
+	pending_carry_out(&pending);
+	ck_assert_uint_eq(word, 5);
+	ck_assert_uint_eq(countdown, 7);
+	ck_assert_ptr_eq(pending.word, &pending.no_word);
+}
+END_TEST
+
+/* It was made, and its span another's at once, who has handed the block out. */
+START_TEST(a_forked_child_does_not_make_it_twice)
+{
+	void *keep = tract__malloc(SIZE);
+	size_t live = live_of(keep);
+	pid_t pid = fork();
+
+	if (!pid) {
+		void *p = freed_block(SIZE);
+		struct span *span = pagemap_find(p);
+		uint64_t index = span_index(span, p);
+
+		must(!pending_make(&tract__thread_heap->pending));
+		tract__span_set_owner(span, &tract__orphans);
+		span_bits(span, index)->free &= ~(1ull << index % 64);
+		tract__thread_heap = &tract__empty_heap;
+		tract__heap_fork_prepare();
+		tract__heap_fork_child();
+		_exit(live_of(keep) != live + 1);
+	}
+	check_child(pid);
+	tract__free(keep);
 }
 END_TEST
 
@@ -236,12 +359,12 @@ static void check_caught(void (*run)(void *arg), void *arg)
 static void twice_in_a_row(void *arg)
 {
 	(void)arg;
-	tract__free(pending_block(SIZE));
+	tract__free(freed_block(SIZE));
 }
 
 static void twice_with_another_between(void *arg)
 {
-	void *keep = tract__malloc(ANOTHER), *p = pending_block(SIZE);
+	void *keep = tract__malloc(ANOTHER), *p = freed_block(SIZE);
 
 	(void)arg;
 	tract__free(keep);
@@ -251,13 +374,13 @@ static void twice_with_another_between(void *arg)
 static void resized(void *arg)
 {
 	(void)arg;
-	tract__realloc(pending_block(SIZE), 2 * SIZE);
+	tract__realloc(freed_block(SIZE), 2 * SIZE);
 }
 
 /* The tag is what a span has that its thread looks at anew. */
 static void twice_in_a_tagged_span(void *arg)
 {
-	void *p = pending_block(SIZE);
+	void *p = freed_block(SIZE);
 
 	(void)arg;
 	__atomic_fetch_or(&pagemap_find(p)->owner, OWNER_TOUCHED,
@@ -301,7 +424,7 @@ static void then_free(void)
 static void freed_by_another(void *arg)
 {
 	void (*then)(void) = *(void (**)(void))arg;
-	void *p = pending_block(SIZE);
+	void *p = freed_block(SIZE);
 
 	elsewhere(free_it, p);
 	then();
@@ -315,7 +438,7 @@ static void gathered_by_another(void *arg)
 
 	for (int i = 0; i < 8; i++)
 		p[i] = tract__malloc(SIZE);
-	p[8] = pending_block(SIZE);
+	p[8] = freed_block(SIZE);
 	p[9] = NULL;
 	elsewhere(free_all, p);
 	then();
@@ -349,6 +472,59 @@ START_TEST(another_thread_that_frees_it_too_is_caught)
 		check_caught(gathered_by_another, &then[i]);
 	}
 	check_caught(freed_by_another_among_many, NULL);
+}
+END_TEST
+
+/* By another thread, and all other blocks of its span, which is not current. */
+static void freed_again_with_the_rest(void *arg)
+{
+	size_t from, to;
+
+	(void)arg;
+	fill(&from, &to);
+	blocks[to] = NULL;
+	tract__free(blocks[from]);
+	must(is_pending(blocks[from]));
+	elsewhere(free_all, &blocks[from]);
+}
+
+/* And all other blocks but one: so many frees are counted as there were blocks. */
+static void freed_again_with_the_rest_but_one(void *arg)
+{
+	size_t from, to;
+
+	(void)arg;
+	fill(&from, &to);
+	tract__free(blocks[from]);
+	must(is_pending(blocks[from]));
+	elsewhere(free_it, blocks[from]);
+	tract__free(blocks[0]);
+	blocks[to - 1] = NULL;
+	elsewhere(free_all, &blocks[from + 1]);
+}
+
+/* And so many others that its owner is to collect them. */
+static void freed_again_and_collected(void *arg)
+{
+	size_t from, to;
+	struct span *span;
+
+	(void)arg;
+	span = fill(&from, &to);
+	blocks[to - 1] = NULL;
+	tract__free(blocks[from]);
+	must(is_pending(blocks[from]));
+	elsewhere(free_all, &blocks[from]);
+	must(!list_empty(&span->ready));
+	tract__tick_come_by(tract__thread_heap);
+}
+
+/* Before the span goes. */
+START_TEST(no_span_goes_for_a_block_freed_twice)
+{
+	check_caught(freed_again_with_the_rest, NULL);
+	check_caught(freed_again_with_the_rest_but_one, NULL);
+	check_caught(freed_again_and_collected, NULL);
 }
 END_TEST
 
@@ -413,7 +589,7 @@ static void gathered_by_one_who_stays(void *arg)
 
 	(void)arg;
 	begin_gathering(&gatherer);
-	start_gathering(&gatherer, pending_block(SIZE));
+	start_gathering(&gatherer, freed_block(SIZE));
 	go_on_gathering(&gatherer);
 	reuse(&gatherer);
 }
@@ -483,7 +659,8 @@ struct changing {
 static void *change(void *arg)
 {
 	struct changing *with = arg;
-	struct pending *pending;
+	struct pending *pending = &tract__thread_heap->pending;
+	uint32_t *none = &pending->no_countdown;
 	struct block_bits *bits;
 
 	for (int i = 0; i < 2 * 64; i++)
@@ -492,13 +669,12 @@ static void *change(void *arg)
 	tract__free(with->block[64 + 1]);
 	tract__free(tract__malloc(ANOTHER));
 	bits = pagemap_find(with->block[0])->tally->bits;
-	pending = &tract__thread_heap->pending;
 	pthread_barrier_wait(&with->barrier);
 	while (!read_once(&with->stop)) {
-		pending_set_bit(pending);
-		pending_put(pending, &bits[0].free, 1);
-		pending_set_bit(pending);
-		pending_put(pending, &bits[1].free, 2);
+		pending_make(pending);
+		pending_put(pending, &bits[0].free, 1, none, with->block[0]);
+		pending_make(pending);
+		pending_put(pending, &bits[1].free, 2, none, with->block[65]);
 	}
 	pending_carry_out(pending);
 	return NULL;
@@ -532,7 +708,7 @@ static void *free_and_sleep(void *arg)
 {
 	struct sleeper *with = arg;
 
-	with->p = pending_block(SIZE);
+	with->p = freed_block(SIZE);
 	pthread_barrier_wait(&with->barrier);
 	for (;;)
 		pause();
@@ -561,12 +737,16 @@ END_TEST
 SUITE_MAIN("pending", it_counts_as_free_for_all_threads,
 	   its_bit_is_set_by_what_comes_next,
 	   the_last_block_of_a_span_takes_it_along,
+	   another_span_goes_with_what_comes_next,
+	   another_span_that_others_empty_goes_with_what_comes_next,
 	   none_is_lost_or_handed_out_twice,
 	   a_thread_that_ends_leaves_nothing_pending,
 	   a_forked_child_has_it_made_for_threads_it_lacks,
 	   a_forked_child_frees_nothing_by_halves,
+	   without_a_bit_nothing_is_made, a_forked_child_does_not_make_it_twice,
 	   its_own_thread_that_frees_it_again_is_caught,
 	   another_thread_that_frees_it_too_is_caught,
+	   no_span_goes_for_a_block_freed_twice,
 	   a_live_block_is_never_taken_for_the_one_pending,
 	   a_gatherer_that_frees_it_too_is_caught,
 	   a_gatherer_frees_what_was_handed_out_meanwhile,
