@@ -25,7 +25,7 @@ void tract__free_by_pagemap(void *p);
  * that region; else there is the map.  The caller's own of which frees are deferred
  * among them.
  */
-void tract__free_not_own(void *p, struct span *span);
+void tract__free_not_own(void *p, struct span *span, struct heap *heap);
 
 /*
  * None says that it does not return: a call that does not return needs a
@@ -106,7 +106,7 @@ static inline void fast_free(void *p)
 	/* Beyond a run's first unit the headers have no owner. */
 	span = heap_span(heap, offset);
 	if (unlikely(!heap_owns(heap, span))) {
-		tract__free_not_own(p, span);
+		tract__free_not_own(p, span, heap);
 		return;
 	}
 	fast_free_own(heap, span, p);

@@ -232,32 +232,42 @@ noinline void tract__free_by_pagemap(void *p)
 
 static noinline void free_not_gathered(void *p, struct span *span)
 {
-	if (span_owner(span) &&
+	struct heap *heap = tract__thread_heap;
+
+	if (heap_defers(heap, span))
+		tract__deferred_free(heap, span, p);
+	else if (span_owner(span) &&
 	    (uintptr_t)p - (uintptr_t)span->base < UNIT_SIZE)
 		tract__free_small_slow(span, p);
 	else
 		tract__free_by_pagemap(p);
 }
 
-noinline void tract__free_not_own(void *p, struct span *span)
+/*
+ * What another makes and the caller consumes is gathered here.  All else is called as the
+ * last thing, so that nothing is saved on the stack for it.
+ */
+noinline void tract__free_not_own(void *p, struct span *span, struct heap *heap)
 {
-	struct heap *heap = tract__thread_heap;
-	uint64_t index;
+	uint64_t index = span_index(span, p);
+	struct batch *batch;
 
-	if (heap_defers(heap, span)) {
-		tract__deferred_free(heap, span, p);
-		return;
-	}
-	index = span_index(span, p);
 	/*
 	 * A number below block_count says that a block of that span begins there,
 	 * whichever unit's header it is: but for the first of a small span that is
-	 * there now none has blocks.  What we have adopted since is ours, though
-	 * blocks of it be gathered.
+	 * there now none has blocks.
 	 */
-	if (unlikely(index >= span->block_count || span_owner(span) == heap ||
-		     !remote_gather(heap, span, index)))
+	if (unlikely(index >= span->block_count)) {
 		free_not_gathered(p, span);
+		return;
+	}
+	batch = batch_of(heap, span);
+	if (unlikely(!remote_can_gather(batch, span, index))) {
+		free_not_gathered(p, span);
+		return;
+	}
+	if (unlikely(remote_gather(batch, index)))
+		tract__remote_tell(heap, span->class);
 }
 
 void tract__free(void *p)

@@ -183,7 +183,8 @@ void tract__remote_warn(const struct span *span)
 				 __ATOMIC_RELEASE);
 }
 
-noinline uint64_t tract__remote_look(struct batch *batch)
+/* Looks at the word that is gathered: what is free there? */
+static uint64_t look(struct batch *batch)
 {
 	uint64_t none = 0, freed;
 
@@ -314,7 +315,7 @@ static noinline void begin_batch(struct heap *heap, struct batch *batch,
 	/* While a batch has no bits, its word may become another span's. */
 	batch->span = span;
 	batch->left = (uint16_t)(left - 1);
-	tract__remote_look(batch);
+	look(batch);
 	/* Last: a fork may come between any two, and the child tells it. */
 	open_batch(heap, span->class, 1ull << index % 64);
 	/* After the gatherer is named: pairs with untouch() in span_state.c. */
@@ -357,6 +358,18 @@ static unsigned int lengthen_row(struct batch *batch, uint64_t index)
 	return ++batch->row;
 }
 
+/* To the word that is being gathered, if it is allocated. */
+static void gather_after_look(struct heap *heap, struct span *span,
+			      uint64_t index)
+{
+	struct batch *batch = batch_of(heap, span);
+
+	if (caught(bit_is_set(read_once(&batch->bits) | look(batch), index)))
+		double_free(span, index);
+	if (remote_gather(batch, index))
+		tract__remote_tell(heap, span->class);
+}
+
 void tract__remote_free(struct span *span, void *p)
 {
 	struct heap *heap = tract__thread_heap;
@@ -381,15 +394,15 @@ void tract__remote_free(struct span *span, void *p)
 		tract__free_now(pagemap_find(p), p);
 		return;
 	}
-	if (remote_gather(heap, span, index))
+	batch = batch_of(heap, span);
+	if (batch->at == span_bits(span, index) && read_once(&batch->bits)) {
+		gather_after_look(heap, span, index);
 		return;
+	}
 	if (caught(span_is_freed(span, index)))
 		double_free(span, index);
-	batch = batch_of(heap, span);
 	if (batch->at != span_bits(span, index))
 		free_elsewhere(heap, batch, span, index);
-	else if (read_once(&batch->bits))
-		double_free(span, index);
 	else if (lengthen_row(batch, index) <= BATCH_AFTER)
 		free_directly(span, index);
 	else

@@ -39,37 +39,40 @@ void tract__remote_tell(struct heap *heap, unsigned int class);
 /* Frees the block @p of @span, which another heap owns. */
 void tract__remote_free(struct span *span, void *p);
 
+/* The compiler would have it in three parts, in as many registers. */
 static inline struct batch *batch_of(struct heap *heap, const struct span *span)
 {
-	return &heap->batches[span->class];
+	struct batch *batch = &heap->batches[span->class];
+
+	__asm__("" : "+r"(batch));
+	return batch;
 }
 
-/* Looks at the word that is gathered: what is free there? */
-uint64_t tract__remote_look(struct batch *batch);
-
 /*
- * The short way through that: gathers block @index, which is less than block_count,
- * if it is allocated and blocks of its word are being gathered already.
+ * The short way through that: are blocks of the word of block @index, which is less than
+ * block_count, being gathered already, and is it surely allocated?
+ *
+ * Frees of a span that the caller has adopted since go the same way, until the batch is
+ * told.
  *
  * The word is on a line that its owner writes with each malloc() there.  So it is not
  * looked at while nobody can have freed the block but by a call that would have told.
  */
-static inline bool remote_gather(struct heap *heap, struct span *span,
-				 uint64_t index)
+static inline bool remote_can_gather(const struct batch *batch,
+				     const struct span *span, uint64_t index)
 {
-	struct batch *batch = batch_of(heap, span);
 	uint64_t bits = read_once(&batch->bits);
 
 	/* While it has bits, its span cannot go, nor the word be another's. */
-	if (!bits || batch->at != span_bits(span, index))
-		return false;
-	if (caught(bit_is_set(bits | read_once(&batch->look_at), index)) &&
-	    bit_is_set(bits | tract__remote_look(batch), index))
-		return false;
-	write_once(&batch->bits, bit_set(bits, index));
-	if (unlikely(!--batch->left))
-		tract__remote_tell(heap, span->class);
-	return true;
+	return bits && batch->at == span_bits(span, index) &&
+	       !caught(bit_is_set(bits | read_once(&batch->look_at), index));
+}
+
+/* Gathers a block that can be.  True: the batch is to be told. */
+static inline bool remote_gather(struct batch *batch, uint64_t index)
+{
+	write_once(&batch->bits, bit_set(read_once(&batch->bits), index));
+	return !--batch->left;
 }
 
 /*

@@ -274,15 +274,21 @@ END_TEST
 
 static void *lent[LENT];
 
+/* Of a thread that has lent what it was to, until it is told to end. */
+static void *stay(void)
+{
+	__atomic_store_n(&turn, 1, __ATOMIC_RELEASE);
+	while (__atomic_load_n(&turn, __ATOMIC_ACQUIRE) != 2)
+		sched_yield();
+	return NULL;
+}
+
 static void *lend(void *arg)
 {
 	(void)arg;
 	for (int i = 0; i < LENT; i++)
 		lent[i] = tract__malloc(LENT_SIZE);
-	__atomic_store_n(&turn, 1, __ATOMIC_RELEASE);
-	while (__atomic_load_n(&turn, __ATOMIC_ACQUIRE) != 2)
-		sched_yield();
-	return NULL;
+	return stay();
 }
 
 static pthread_t begin_lender(void *(*start)(void *))
@@ -337,18 +343,41 @@ START_TEST(what_is_gathered_is_told_while_the_gatherer_is_busy_elsewhere)
 }
 END_TEST
 
+/* Of a class that has two words of blocks in a span. */
+#define WORDS_SIZE 500
+#define WORDS_BLOCKS 120
+
+static void *in_words[WORDS_BLOCKS];
+
+static void *lend_words(void *arg)
+{
+	(void)arg;
+	for (int i = 0; i < WORDS_BLOCKS; i++)
+		in_words[i] = tract__malloc(WORDS_SIZE);
+	return stay();
+}
+
+/* The gatherer goes on with the word, and is told when it frees in another one. */
 START_TEST(an_adopted_span_is_told_what_its_new_owner_had_gathered)
 {
 	struct tract_heap_stats start = start_stats();
-	pthread_t lender;
-	struct span *span = gather_from(&lender);
+	pthread_t lender = begin_lender(lend_words);
+	struct heap *heap = tract__thread_heap;
+	struct span *span = pagemap_find(in_words[0]);
 
+	ck_assert_ptr_eq(pagemap_find(in_words[WORDS_BLOCKS - 1]), span);
+	for (int i = 0; i < IN_A_ROW; i++)
+		tract__free(in_words[i]);
+	ck_assert_ptr_eq(span->gatherer, heap);
 	end_lender(lender);
-	ck_assert(tract__refill_adopt(tract__thread_heap, span, false));
-	tract__free(lent[IN_A_ROW]);
+	ck_assert(tract__refill_adopt(heap, span, false));
+	tract__free(in_words[IN_A_ROW]);
+	ck_assert_ptr_eq(span->gatherer, heap);
+	tract__free(in_words[WORDS_BLOCKS - 1]);
 	ck_assert_ptr_null(span->gatherer);
-	ck_assert(heap_owns(tract__thread_heap, span));
-	free_lent(IN_A_ROW + 1);
+	ck_assert(heap_owns(heap, span));
+	for (int i = IN_A_ROW + 1; i < WORDS_BLOCKS - 1; i++)
+		tract__free(in_words[i]);
 	check_nothing_left(&start);
 }
 END_TEST
@@ -489,10 +518,7 @@ static void *lend_narrow(void *arg)
 {
 	(void)arg;
 	fill_narrow();
-	__atomic_store_n(&turn, 1, __ATOMIC_RELEASE);
-	while (__atomic_load_n(&turn, __ATOMIC_ACQUIRE) != 2)
-		sched_yield();
-	return NULL;
+	return stay();
 }
 
 static void free_narrow(void)
