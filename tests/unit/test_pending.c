@@ -613,10 +613,22 @@ static void gathered_after_another_freed_it(void *arg)
 	reuse(&gatherer);
 }
 
+static void gathered_twice(void *arg)
+{
+	struct gatherer gatherer;
+
+	(void)arg;
+	begin_gathering(&gatherer);
+	start_gathering(&gatherer, gatherer.first[UPWARDS - 1]);
+	go_on_gathering(&gatherer);
+	_exit(0);
+}
+
 START_TEST(a_gatherer_that_frees_it_too_is_caught)
 {
 	bool by_owner[] = { false, true };
 
+	check_caught(gathered_twice, NULL);
 	check_caught(gathered_by_one_who_stays, NULL);
 	check_caught(gathered_after_another_freed_it, &by_owner[0]);
 	check_caught(gathered_after_another_freed_it, &by_owner[1]);

@@ -544,6 +544,33 @@ static struct span *header_at(const char *p)
 	return &region->spans[(p - region->reservation.base) / UNIT_SIZE];
 }
 
+/* Of another thread that sleeps, while its gatherer looks at no clock. */
+START_TEST(a_span_goes_with_the_last_of_its_blocks_that_is_gathered)
+{
+	struct tract_heap_stats start = start_stats();
+	pthread_t lender = begin_lender(lend_narrow);
+	size_t from = 0, to;
+	struct span *span;
+
+	while (pagemap_find(narrow[from]) == pagemap_find(narrow[0]))
+		from++;
+	span = pagemap_find(narrow[from]);
+	to = from + span->block_count;
+	ck_assert_ptr_eq(pagemap_find(narrow[to - 1]), span);
+	for (size_t i = from; i < to - 1; i++)
+		tract__free(narrow[i]);
+	ck_assert_ptr_eq(span->gatherer, tract__thread_heap);
+	tract__free(narrow[to - 1]);
+	ck_assert_ptr_null(span->gatherer);
+	ck_assert_ptr_null(span_owner(span));
+	for (size_t i = from; i < to; i++)
+		narrow[i] = NULL;
+	end_lender(lender);
+	free_narrow();
+	check_nothing_left(&start);
+}
+END_TEST
+
 START_TEST(a_free_within_a_span_is_not_taken_for_one_in_what_was_there_before)
 {
 	struct tract_heap_stats start = start_stats();
@@ -588,4 +615,5 @@ SUITE_MAIN("remote", threads_exchange_blocks,
 	   frees_that_do_not_go_upwards_are_not_gathered,
 	   the_owner_finds_its_last_block_whatever_others_freed,
 	   a_span_is_tagged_when_its_owner_could_empty_it_unseen,
+	   a_span_goes_with_the_last_of_its_blocks_that_is_gathered,
 	   a_free_within_a_span_is_not_taken_for_one_in_what_was_there_before)
