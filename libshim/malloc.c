@@ -237,7 +237,7 @@ static noinline void free_not_gathered(void *p, struct span *span)
 	if (heap_defers(heap, span))
 		tract__deferred_free(heap, span, p);
 	else if (span_owner(span) &&
-	    (uintptr_t)p - (uintptr_t)span->base < UNIT_SIZE)
+		 (uintptr_t)p - (uintptr_t)span->base < UNIT_SIZE)
 		tract__free_small_slow(span, p);
 	else
 		tract__free_by_pagemap(p);
