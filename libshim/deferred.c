@@ -22,7 +22,7 @@ static bool is_freed_remotely(const struct span *span, uint64_t index)
 
 static void forget(struct heap *heap)
 {
-	write_once(&heap->deferred, NULL);
+	__atomic_store_n(&heap->deferred, NULL, __ATOMIC_RELEASE);
 }
 
 static void carry_out(struct heap *heap)
@@ -149,8 +149,9 @@ const void *tract__deferred_in(const struct span *span)
 
 	if (!heap)
 		return NULL;
-	p = owner & OWNER_DEFERS ? read_once(&heap->deferred) :
-				   pending_block(&heap->pending);
+	p = owner & OWNER_DEFERS ?
+		    __atomic_load_n(&heap->deferred, __ATOMIC_ACQUIRE) :
+		    pending_block(&heap->pending);
 	return (uintptr_t)p - (uintptr_t)span->base < span->units * UNIT_SIZE ?
 		       p :
 		       NULL;

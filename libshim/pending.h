@@ -34,7 +34,7 @@ struct pending {
 
 static inline void pending_forget(struct pending *pending)
 {
-	write_once(&pending->bit, 0);
+	__atomic_store_n(&pending->bit, 0, __ATOMIC_RELEASE);
 	write_once(&pending->word, &pending->no_word);
 	write_once(&pending->countdown, &pending->no_countdown);
 	write_once(&pending->block, NULL);
@@ -51,15 +51,17 @@ static inline bool pending_make(struct pending *pending)
 }
 
 /*
- * After pending_make(): another takes its place.  A fork comes between any two stores, and
- * the child carries out what it finds of other threads': never the bit of one word in
- * another.
+ * After pending_make(): another takes its place.  Who sees that the bit is another one,
+ * or none, sees the count as well: pairs with settle_remotely() in remote.c.
+ *
+ * A fork comes between any two stores, and the child carries out what it finds of other
+ * threads': never the bit of one word in another.
  */
 static inline void pending_put(struct pending *pending, uint64_t *word,
 			       uint64_t bit, uint32_t *countdown,
 			       const void *block)
 {
-	write_once(&pending->bit, 0);
+	__atomic_store_n(&pending->bit, 0, __ATOMIC_RELEASE);
 	write_once(&pending->word, word);
 	write_once(&pending->countdown, countdown);
 	write_once(&pending->block, block);

@@ -134,14 +134,18 @@ static bool may_be_for_owner(const struct span *span)
 static void settle_remotely(struct span *span)
 {
 	struct heap *heap = lock_owner(span);
-	bool retired;
+	bool retired = false;
 
 	if (!heap)
 		return;
-	retired = span->state != SPAN_CURRENT && retire_if_empty(span);
-	if (!retired && span->state != SPAN_CURRENT && is_for_owner(span) &&
-	    list_empty(&span->ready))
-		list_append(&heap->ready, &span->ready);
+	if (span->state != SPAN_CURRENT) {
+		/* First: what is not deferred any more has been counted. */
+		bool for_owner = is_for_owner(span);
+
+		retired = retire_if_empty(span);
+		if (!retired && for_owner && list_empty(&span->ready))
+			list_append(&heap->ready, &span->ready);
+	}
 	lock_release(&heap->lock);
 	if (retired)
 		tract__tick();
