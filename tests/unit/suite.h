@@ -55,7 +55,9 @@ static inline int suite_run(const char *name, const TTest *const *tests,
 	random_seed();
 	for (size_t i = 0; i < count; i++)
 		tcase_add_test(tcase, tests[i]);
-	tcase_set_timeout(tcase, 300);
+	/* A soak beside other work may be given more. */
+	if (!getenv("CK_DEFAULT_TIMEOUT"))
+		tcase_set_timeout(tcase, 300);
 	suite_add_tcase(suite, tcase);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);
